@@ -1,0 +1,57 @@
+# The verbs of the project. Everything installed or built once lies in .venv and in $VISAVIS_CACHE
+# (default ~/.cache/visavis), never elsewhere.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+PYTHON ?= python3.11
+BUF_VERSION := 1.75.0
+BIN := .venv/bin
+# The generators are found on PATH by protoc; tools use the environment's own programs.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+SOURCES = $(wildcard services/*/visavis_* deploy/local deploy/nats proto/generate.py tests)
+
+.PHONY: help env setup demo check test unit format lock proto proto-check clean
+
+help: ## these lines
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+env:
+	@$(PYTHON) deploy/local/setup.py env
+
+setup: env ## install everything the demo and the tests need, once
+	@$(BIN)/python -m visavis_local.setup
+
+demo: setup ## one spoken conversation on this machine, then keep serving until Ctrl-C
+	@$(BIN)/python -m visavis_local.demo
+
+check: env ## format, lint, types, fences, size budget, unit tests: under a minute
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/python tests/support/structure.py
+	@$(BIN)/python proto/generate.py --check
+	@$(BIN)/mypy $(SOURCES)
+	@$(BIN)/pytest -q $(wildcard tests/unit)
+
+test: setup check ## everything that a laptop can run, real servers included: under 25 minutes
+	@$(BIN)/pytest $(filter-out tests/unit tests/support,$(wildcard tests/*))
+
+unit: env ## the unit tests alone
+	@$(BIN)/pytest -q tests/unit
+
+format: env ## format, and mend what the linter can mend
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+lock: ## bring requirements/*.txt to requirements/*.in (UPGRADE=--upgrade: newest versions)
+	@deploy/local/lock.sh "$$($(PYTHON) deploy/local/setup.py uv | tail -n 1)" $(UPGRADE)
+
+proto: env ## generate the bindings in proto/python; buf lints them where npm is present
+	@$(BIN)/python proto/generate.py
+	@if command -v npx >/dev/null; then cd proto && npx --yes @bufbuild/buf@$(BUF_VERSION) lint; else echo "buf lint left out: no npm"; fi
+
+proto-check: env ## are the committed bindings current?
+	@$(BIN)/python proto/generate.py --check
+
+clean: ## remove .venv and the tools' caches; what lies in the cache folder stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov

@@ -1,0 +1,1 @@
+"""Visavis on one machine."""
