@@ -1,0 +1,88 @@
+"""Subjects, stream names, message ids and epochs: the numbers every service shares."""
+
+JOBS, WORK, RESULTS = "VV_JOBS", "VV_WORK", "VV_RESULTS"
+SPEECH, EVENTS, DLQ = "VV_SPEECH", "VV_EVENTS", "VV_DLQ"
+SESSIONS_STREAM = "KV_vv_sessions"
+
+MAX_EVENT_BYTES = 512 * 1024
+MAX_LLM_WORK_BYTES = 256 * 1024
+ASR_RATE_HZ = 16_000
+SPEECH_RATE_HZ = 24_000
+MAX_UTTERANCE_BYTES = 896_000
+"""28 s of mono s16le at 16 kHz: the longest snapshot that fits a message."""
+
+
+def job(session_id: str) -> str:
+    """The lease of a session."""
+    return f"vv.job.egress.{session_id}"
+
+
+def work(stage: str, session_id: str) -> str:
+    """Work items of asr, llm or tts."""
+    return f"vv.work.{stage}.{session_id}"
+
+
+def result(stage: str, session_id: str) -> str:
+    """What a stage produced, or its error."""
+    return f"vv.result.{stage}.{session_id}"
+
+
+def speech(session_id: str) -> str:
+    """Speech chunks and end marks."""
+    return f"vv.speech.{session_id}"
+
+
+def event(kind: str, session_id: str) -> str:
+    """Confirmed facts of one kind; `*` for all kinds."""
+    return f"vv.event.{kind}.{session_id}"
+
+
+def dead_letter(stage: str, session_id: str) -> str:
+    """Items a stage gave up on."""
+    return f"vv.dlq.{stage}.{session_id}"
+
+
+def cancel(session_id: str) -> str:
+    """Raises the lowest epoch that counts."""
+    return f"vv.cancel.{session_id}"
+
+
+def control(session_id: str) -> str:
+    """Requests to the holder of a session."""
+    return f"vv.control.{session_id}"
+
+
+def session_of(subject: str) -> str:
+    """The session id, always a subject's last token."""
+    return subject.rpartition(".")[2]
+
+
+def session_key_subject(key: str) -> str:
+    """The subject behind a key of the session store."""
+    return f"$KV.vv_sessions.{key}"
+
+
+def epoch(generation: int, counter: int) -> int:
+    """One attempt at an answer; a later holder's first epoch is above all of an earlier one's."""
+    return generation << 32 | counter
+
+
+def generation_of(an_epoch: int) -> int:
+    """The generation inside an epoch."""
+    return an_epoch >> 32
+
+
+def asr_id(session_id: str, generation: int, turn: int, revision: int) -> str:
+    """Message id of recognition work."""
+    return f"{session_id}/{generation}/{turn}/{revision}/asr"
+
+
+def llm_id(session_id: str, an_epoch: int, part: int | str | None = None) -> str:
+    """Message id of generation work (`part` None), of its n-th result, or of `end` and `error`."""
+    base = f"{session_id}/{an_epoch}/llm"
+    return base if part is None else f"{base}/{part}"
+
+
+def tts_id(session_id: str, an_epoch: int, sentence: int, attempt: int) -> str:
+    """Message id of one sentence's synthesis."""
+    return f"{session_id}/{an_epoch}/tts/{sentence}/{attempt}"
