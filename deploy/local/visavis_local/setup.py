@@ -1,0 +1,15 @@
+"""What the demo and the tests need beside the Python packages: `python -m visavis_local.setup`."""
+
+from visavis_local.binaries import livekit_server, nats_server
+from visavis_local.caller_voice import CallerVoice
+
+
+def main() -> None:
+    """Get everything that is not there yet."""
+    nats_server()
+    livekit_server()
+    CallerVoice()
+
+
+if __name__ == "__main__":
+    main()
