@@ -1,0 +1,1 @@
+"""Development stand-in for the vendor's hosted Motion Server."""
