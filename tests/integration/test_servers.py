@@ -53,5 +53,10 @@ async def test_livekit_serves_rooms_on_loopback_and_creates_none_by_itself() -> 
 async def test_nats_shows_its_state_on_the_monitoring_port() -> None:
     async with running_nats() as server:
         if server.monitoring_url:
-            with urlopen(f"{server.monitoring_url}/jsz", timeout=5) as response:
-                assert json.load(response)["config"]["max_memory"] > 0
+            state = await asyncio.to_thread(_get, f"{server.monitoring_url}/jsz")
+            assert json.loads(state)["config"]["max_memory"] > 0
+
+
+def _get(url: str) -> bytes:
+    with urlopen(url, timeout=5) as response:
+        return bytes(response.read())

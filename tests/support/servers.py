@@ -14,12 +14,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.containers import container
 from visavis_local.binaries import LIVEKIT_VERSION, find_livekit_server, nats_server
 from visavis_local.ports import free_port
 from visavis_local.processes import ServerProcess
 from visavis_local.servers import LIVEKIT_CONFIG, NATS_CONFIG, livekit_process, nats_process
-
-from tests.support.containers import container
 
 NATS_IMAGE = "nats:2.15.1"
 LIVEKIT_IMAGE = f"livekit/livekit-server:{LIVEKIT_VERSION}"

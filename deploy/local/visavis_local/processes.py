@@ -67,11 +67,13 @@ class ServerProcess:
             if answers(url):
                 return
             time.sleep(POLL_S)
-        why = "is not ready" if self.running else f"ended with status {self._popen_status()}"
+        why = "is not ready" if self.running else f"ended with status {self.exit_status}"
         self.kill()
         raise StartError(f"{self.name} {why} (log: {self.log}):\n{self.tail()}")
 
-    def _popen_status(self) -> int | None:
+    @property
+    def exit_status(self) -> int | None:
+        """Status of the ended process, None while it runs; -9 after SIGKILL."""
         return self._popen.poll() if self._popen else None
 
     def tail(self, lines: int = 20) -> str:

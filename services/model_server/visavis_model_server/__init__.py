@@ -1,0 +1,1 @@
+"""The embedded language model, served in the dialect of OpenAI.."""
