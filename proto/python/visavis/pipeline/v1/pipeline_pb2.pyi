@@ -204,6 +204,7 @@ class GenerateWork(_message.Message):
     VOICE_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
     SPECULATIVE_FIELD_NUMBER: _builtins.int
+    VERBATIM_FIELD_NUMBER: _builtins.int
     temperature: _builtins.float
     """Sampling temperature."""
     max_output_tokens: _builtins.int
@@ -214,6 +215,8 @@ class GenerateWork(_message.Message):
     """Language for the synthesis work that follows."""
     speculative: _builtins.bool
     """True while the turn is not committed."""
+    verbatim: _builtins.str
+    """Speak this text as it is: it is split into sentences, no model is asked. Set for greetings and Say."""
     @_builtins.property
     def address(self) -> Global___Address:
         """The turn and the attempt."""
@@ -237,10 +240,11 @@ class GenerateWork(_message.Message):
         voice: _builtins.str = ...,
         language: _builtins.str = ...,
         speculative: _builtins.bool = ...,
+        verbatim: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "language", b"language", "max_output_tokens", b"max_output_tokens", "messages", b"messages", "prefix", b"prefix", "speculative", b"speculative", "temperature", b"temperature", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "language", b"language", "max_output_tokens", b"max_output_tokens", "messages", b"messages", "prefix", b"prefix", "speculative", b"speculative", "temperature", b"temperature", "verbatim", b"verbatim", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
