@@ -9,7 +9,7 @@ import asyncio
 import os
 import secrets
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,7 @@ async def running_nats_cluster(nodes: int = 3) -> AsyncIterator[list[NatsServer]
             servers.append(NatsServer(_nats(port), process, f"http://127.0.0.1:{monitoring}"))
         processes = [server.process for server in servers if server.process]
         # Together: none is ready before a majority is there.
-        await asyncio.gather(*(stack.enter_async_context(_running(one)) for one in processes))
+        await all_done(*(stack.enter_async_context(_running(one)) for one in processes))
         yield servers
 
 
@@ -102,6 +102,16 @@ async def running_livekit() -> AsyncIterator[LiveKitServer]:
         run = container(LIVEKIT_IMAGE, command, files, tcp=7880, udp=udp, environ=environ)
         async with run as port:
             yield LiveKitServer(f"ws://127.0.0.1:{port}", key, secret)
+
+
+async def all_done(*starts: Awaitable[object]) -> None:
+    """Wait for every one of them, even if one fails; then raise the first failure.
+
+    A plain gather would return at the first failure, with the others still being started.
+    """
+    for outcome in await asyncio.gather(*starts, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 def _nats(port: int) -> str:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.servers import all_done
 from visavis_local.processes import ServerProcess
 from visavis_local.stack import SERVICES, LocalStack
 
@@ -56,16 +57,16 @@ async def running_stack(
         stack = RunningStack(layout)
         try:
             servers = [name for name in layout.processes if name not in SERVICES]
-            await asyncio.gather(*(stack.start(name) for name in servers))
+            await all_done(*(stack.start(name) for name in servers))
             await asyncio.to_thread(_provision, layout, settings)
-            await asyncio.gather(*(stack.start(name, environ=settings) for name in services))
+            await all_done(*(stack.start(name, environ=settings) for name in services))
             yield stack
         finally:
             await stack.stop()
 
 
 def _is_server(name: str) -> bool:
-    return name.rstrip("0123456789").rstrip("-") not in SERVICES
+    return name.split("-")[0] not in SERVICES
 
 
 def _provision(layout: LocalStack, settings: Mapping[str, str]) -> None:

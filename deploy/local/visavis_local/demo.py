@@ -40,15 +40,19 @@ class _Manager(Manager):  # type: ignore[misc]  # honcho has no types
         return started
 
 
-def run(stack: LocalStack) -> int:
-    """Start everything, wait for the end; the exit status of the conversation."""
+def run(stack: LocalStack, procfile: str) -> int:
+    """Start everything, wait for the end; the exit status of the conversation.
+
+    That is what the conversation has left in `stack.verdict`, at whatever moment all was ended
+    after it. Without a verdict it is a failure, whoever ended first and however.
+    """
     environ = os.environ | stack.exported() | {"PYTHONUNBUFFERED": "1"}
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
     if sys.stdout.isatty():
         environ[KEEP_SERVING] = "1"
     manager = _Manager()
     wanted = {*stack.processes, "provision", "talk"}
-    for name, command in parse_procfile(PROCFILE.read_text()).processes.items():
+    for name, command in parse_procfile(procfile).processes.items():
         if name in wanted:
             manager.add_process(name, f"exec {command}", env=environ, cwd=str(ROOT))
     # A closed terminal is a Ctrl-C as well.
@@ -56,7 +60,6 @@ def run(stack: LocalStack) -> int:
     manager.loop()
     if stack.verdict.exists():
         return int(stack.verdict.read_text())
-    # Any process that ended by itself before the conversation was over is a failure.
     return manager.returncode or 1
 
 
@@ -67,7 +70,7 @@ def main() -> None:
             stack = LocalStack.create(Path(folder))
         except StackError as error:
             raise SystemExit(f"demo: {error}") from None
-        status = run(stack)
+        status = run(stack, PROCFILE.read_text())
     sys.exit(status)
 
 

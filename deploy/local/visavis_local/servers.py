@@ -28,7 +28,7 @@ def nats_process(
     """nats-server with store and log in `folder`; ready when JetStream has a leader."""
     folder.mkdir(parents=True, exist_ok=True)
     return ServerProcess(
-        name="nats-server",
+        name="nats",
         command=nats_command(port, monitoring_port, folder / "store", more=more),
         log=folder / "nats-server.log",
         ready_url=f"http://127.0.0.1:{monitoring_port}/healthz",
@@ -55,7 +55,7 @@ def livekit_process(
     """livekit-server on (signalling TCP, media UDP) with (API key, secret), its log in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     return ServerProcess(
-        name="livekit-server",
+        name="livekit",
         command=livekit_command(program),
         log=folder / "livekit-server.log",
         ready_url=f"http://127.0.0.1:{ports[0]}/",
