@@ -1,0 +1,85 @@
+"""Calls to the worker that holds a session."""
+
+import asyncio
+import time
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from visavis.pipeline.v1 import pipeline_pb2 as pipeline
+from visavis.session.v1 import session_pb2 as api
+from visavis_runtime import log, subjects
+from visavis_runtime.bus import Bus
+from visavis_runtime.errors import BusUnavailable, NobodyThere
+from visavis_token import grpc_errors, ids
+from visavis_token.grpc_errors import ApiError
+from visavis_token.records import RecordStore
+
+TRY_S = 2.0
+BUDGET_S = 3.0
+PAUSE_S = 0.1
+HURRY_S = 1.0
+
+_OVER = (
+    api.SESSION_STATE_ENDING,
+    api.SESSION_STATE_ENDED,
+    api.SESSION_STATE_REJECTED,
+)
+
+logger = log.get(__name__)
+
+
+class Holder:
+    """Finds the holder by its subject; there is at most one."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._records = RecordStore(bus)
+
+    async def say(self, session_id: str, text: str, request_id: str) -> int:
+        """Have a text spoken; returns its turn. The same request id gives the same turn.
+
+        Raises ApiError: NOT_FOUND, FAILED_PRECONDITION, UNAVAILABLE after 3 s without a holder.
+        """
+        # One id for all tries: a try whose reply got lost must not be spoken twice.
+        call = pipeline.SayCall(request_id=request_id or ids.new_ulid(), text=text)
+        request = pipeline.ControlRequest(say=call).SerializeToString()
+        deadline = time.monotonic() + BUDGET_S
+        while True:
+            if (await self._records.read(session_id)).view().state in _OVER:
+                raise grpc_errors.session_over(session_id)
+            left_s = max(deadline - time.monotonic(), PAUSE_S)
+            try:
+                reply = await self._ask(session_id, request, timeout_s=min(TRY_S, left_s))
+                return _turn(reply)
+            except (NobodyThere, BusUnavailable) as error:
+                if time.monotonic() + PAUSE_S > deadline:
+                    text = f"nobody holds session {session_id} at the moment"
+                    raise grpc_errors.unavailable("NO_HOLDER", text) from error
+            await asyncio.sleep(PAUSE_S)
+
+    async def hurry_end(self, session_id: str) -> None:
+        """Have the holder look at the desired state now; without it, it looks within 5 s."""
+        request = pipeline.ControlRequest(end=pipeline.EndCall()).SerializeToString()
+        try:
+            await self._ask(session_id, request, timeout_s=HURRY_S)
+        except (NobodyThere, BusUnavailable, ApiError) as error:
+            logger.info("session.end_not_hurried", session=session_id, error=repr(error))
+
+    async def _ask(
+        self, session_id: str, request: bytes, *, timeout_s: float
+    ) -> pipeline.ControlReply:
+        subject = subjects.control(session_id)
+        data = await self._bus.request(subject, request, timeout_s=timeout_s)
+        try:
+            return pipeline.ControlReply.FromString(data)
+        except DecodeError as error:
+            logger.error("control.malformed_reply", session=session_id)
+            raise grpc_errors.internal() from error
+
+
+def _turn(reply: pipeline.ControlReply) -> int:
+    if reply.HasField("error"):
+        code, text = reply.error.code, reply.error.message
+        raise ApiError(grpc.StatusCode.FAILED_PRECONDITION, code, text)
+    return reply.turn

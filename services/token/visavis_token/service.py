@@ -1,0 +1,129 @@
+"""The gRPC surface: who calls, is it well formed, hand it on, answer or explain."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from visavis.session.v1 import session_pb2 as api
+from visavis.session.v1.session_pb2_grpc import SessionServiceServicer
+from visavis_runtime import log
+from visavis_runtime.bus import Bus
+from visavis_runtime.errors import BusUnavailable
+from visavis_token import grpc_errors, telemetry, validation
+from visavis_token.api_keys import ApiKeys
+from visavis_token.characters import Character
+from visavis_token.grpc_errors import ApiError
+from visavis_token.holder import Holder
+from visavis_token.ports import RoomTokens
+from visavis_token.sessions import Sessions
+from visavis_token.watch import Watch
+
+logger = log.get(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class SessionService(SessionServiceServicer):
+    """See proto/visavis/session/v1/session.proto."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        keys: ApiKeys,
+        characters: dict[str, Character],
+        tokens: RoomTokens,
+        livekit_url: str,
+    ) -> None:
+        self.stopping = asyncio.Event()
+        self._bus, self._keys, self._characters = bus, keys, characters
+        self._tokens, self._livekit_url = tokens, livekit_url
+        self._holder = Holder(bus)
+        self._sessions = Sessions(bus, characters, self._holder)
+
+    async def CreateSession(  # noqa: N802 - the names of the contract
+        self, request: api.CreateSessionRequest, context: Context
+    ) -> api.CreateSessionResponse:
+        async with self._call("CreateSession", context) as key_id:
+            began = time.monotonic()
+            validation.check_create(request, self._characters)
+            session = await self._sessions.create(request, key_id)
+            token = self._tokens.mint(session.room, session.participant_identity)
+            response = api.CreateSessionResponse(
+                session=session, livekit_url=self._livekit_url, participant_token=token.text
+            )
+            response.token_expire_time.FromDatetime(token.expires)
+            telemetry.CREATE_SECONDS.observe(time.monotonic() - began)
+            logger.info("session.created", session=session.session_id, key=key_id)
+            return response
+
+    async def GetSession(  # noqa: N802
+        self, request: api.GetSessionRequest, context: Context
+    ) -> api.GetSessionResponse:
+        async with self._call("GetSession", context):
+            validation.check_session_id(request.session_id)
+            return api.GetSessionResponse(session=await self._sessions.get(request.session_id))
+
+    async def EndSession(  # noqa: N802
+        self, request: api.EndSessionRequest, context: Context
+    ) -> api.EndSessionResponse:
+        async with self._call("EndSession", context) as key_id:
+            validation.check_session_id(request.session_id)
+            session = await self._sessions.end(request.session_id)
+            logger.info("session.end_asked", session=session.session_id, key=key_id)
+            return api.EndSessionResponse(session=session)
+
+    async def WatchSession(  # noqa: N802
+        self, request: api.WatchSessionRequest, context: Context
+    ) -> AsyncIterator[api.WatchSessionResponse]:
+        async with self._call("WatchSession", context):
+            validation.check_session_id(request.session_id)
+            watch = Watch(self._bus, request.session_id, request.cursor)
+            with telemetry.WATCHERS.track_inprogress():
+                async for response in watch.events(self.stopping):
+                    yield response
+
+    async def Say(  # noqa: N802
+        self, request: api.SayRequest, context: Context
+    ) -> api.SayResponse:
+        async with self._call("Say", context):
+            validation.check_say(request)
+            turn = await self._holder.say(request.session_id, request.text, request.request_id)
+            return api.SayResponse(turn=turn)
+
+    @asynccontextmanager
+    async def _call(self, method: str, context: Context) -> AsyncIterator[str]:
+        """What every call has in common: the key's id, errors in the API's form, the count."""
+        code = grpc.StatusCode.CANCELLED
+        try:
+            yield self._key_id(context)
+            code = grpc.StatusCode.OK
+        except Exception as error:
+            answer = _as_api_error(error, method)
+            code = answer.code
+            status = answer.status()
+            await context.abort(status.code, status.details, status.trailing_metadata)
+        finally:
+            telemetry.CALLS_TOTAL.labels(method, code.name).inc()
+
+    def _key_id(self, context: Context) -> str:
+        for name, value in context.invocation_metadata() or ():
+            scheme, _, secret = str(value).partition(" ")
+            is_key = name == "authorization" and scheme.lower() == "bearer"
+            if is_key and (key_id := self._keys.identify(secret.strip())):
+                return key_id
+        raise grpc_errors.unauthenticated()
+
+
+def _as_api_error(error: Exception, method: str) -> ApiError:
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, BusUnavailable):
+        logger.warning("call.bus_unavailable", method=method, error=repr(error))
+        return grpc_errors.unavailable("BUS_UNAVAILABLE", "the message bus does not answer")
+    logger.error("call.failed", method=method, exc_info=error)
+    return grpc_errors.internal()

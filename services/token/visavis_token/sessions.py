@@ -1,0 +1,104 @@
+"""The steps of creating, showing and ending a session. Each can be repeated by any replica."""
+
+import asyncio
+import hashlib
+import time
+from contextlib import suppress
+
+from visavis.pipeline.v1 import pipeline_pb2 as pipeline
+from visavis.session.v1 import session_pb2 as api
+from visavis_runtime import subjects
+from visavis_runtime.bus import Bus
+from visavis_runtime.errors import SubjectTaken
+from visavis_token import grpc_errors, ids
+from visavis_token.characters import Character, resolve
+from visavis_token.holder import Holder
+from visavis_token.records import Records, RecordStore
+
+SLOT_WAIT_S = 1.0
+"""How long a worker has to take the session: it does so before the avatar is seated."""
+RETRY_S = 2.0
+_LOOKS_S = (0.025,) * 8 + (0.05,) * 40
+
+_CREATING = api.SESSION_STATE_CREATING
+_REJECTED = api.SESSION_STATE_REJECTED
+
+
+class Sessions:
+    """Opens and ends sessions over the bus; holds nothing of them."""
+
+    def __init__(self, bus: Bus, characters: dict[str, Character], holder: Holder) -> None:
+        self._bus, self._characters, self._holder = bus, characters, holder
+        self._records = RecordStore(bus)
+
+    async def create(self, request: api.CreateSessionRequest, key_id: str) -> api.Session:
+        """Open a session, or come back to the one of the same request id.
+
+        Raises ApiError: ALREADY_EXISTS, RESOURCE_EXHAUSTED.
+        """
+        wanted = self._spec(request, key_id)
+        spec = await self._records.claim(wanted)
+        if spec.request_hash != wanted.request_hash:
+            raise grpc_errors.request_id_taken(request.request_id)
+        status = await self._open(spec)
+        if status.state == _REJECTED and not spec.end_requested:
+            raise grpc_errors.no_slot(RETRY_S)
+        return Records(spec, status).view()
+
+    async def get(self, session_id: str) -> api.Session:
+        """Raises ApiError NOT_FOUND."""
+        return (await self._records.read(session_id)).view()
+
+    async def end(self, session_id: str) -> api.Session:
+        """Ask for the end, with the reason API; harmless when it was asked for or has come.
+
+        Raises ApiError NOT_FOUND.
+        """
+        found = await self._records.read(session_id)
+        if found.status.state == api.SESSION_STATE_ENDED:
+            return found.view()
+        await self._records.request_end(session_id, api.END_REASON_API)
+        status = await self._records.move(session_id, (_CREATING,), _REJECTED)
+        if status.state in (api.SESSION_STATE_ACTIVE, api.SESSION_STATE_ENDING):
+            await self._holder.hurry_end(session_id)
+        return await self.get(session_id)
+
+    def _spec(self, request: api.CreateSessionRequest, key_id: str) -> pipeline.SessionSpec:
+        given = request.request_id
+        session_id = ids.session_id(key_id, given) if given else ids.new_ulid()
+        content = request.SerializeToString(deterministic=True)
+        return pipeline.SessionSpec(
+            session_id=session_id,
+            request_hash=hashlib.sha256(content).digest(),
+            key_id=key_id,
+            character=request.character,
+            participant_identity=request.participant_identity or f"person-{session_id}",
+            resolved=resolve(self._characters[request.character], request.overrides),
+            metadata=request.metadata,
+            create_time_unix_ms=time.time_ns() // 1_000_000,
+        )
+
+    async def _open(self, spec: pipeline.SessionSpec) -> pipeline.SessionStatus:
+        """Offer the session to the workers if nobody has it; returns where that led."""
+        session_id = spec.session_id
+        # A session that somebody ended stays ended, whoever repeats its creation.
+        sources = () if spec.end_requested else (_REJECTED,)
+        status = await self._records.move(session_id, sources, _CREATING)
+        if status.state != _CREATING:
+            return status
+        job = pipeline.EgressJob(session_id=session_id).SerializeToString()
+        # Without a message id: the subject is the lock, and a job may be offered anew.
+        with suppress(SubjectTaken):
+            await self._bus.store(subjects.job(session_id), job)
+        return await self._await_holder(session_id)
+
+    async def _await_holder(self, session_id: str) -> pipeline.SessionStatus:
+        deadline = time.monotonic() + SLOT_WAIT_S
+        for pause_s in _LOOKS_S:
+            status, _ = await self._records.status(session_id)
+            if status.state != _CREATING:
+                return status
+            if time.monotonic() + pause_s > deadline:
+                break
+            await asyncio.sleep(pause_s)
+        return await self._records.move(session_id, (_CREATING,), _REJECTED)
