@@ -113,7 +113,7 @@ class LiveKitStage:
             logger.warning("motion_send_failed", error=str(error))
 
     async def leave(self) -> None:
-        """Unpublish first: disconnecting with a published track leaks threads (livekit 1.2.1)."""
+        """Unpublish first: a track published at disconnect can leak threads (python-sdks #465)."""
         if self._left:
             return
         self._left = True
