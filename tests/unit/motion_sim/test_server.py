@@ -87,7 +87,7 @@ class Client:
 async def until(condition: Callable[[], bool]) -> None:
     """Look every 10 ms, at most 5 s."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        while not condition():
             await asyncio.sleep(0.01)
 
 
