@@ -1,0 +1,1 @@
+"""Holds the sessions: room, microphone, turn taking, playback, history, the avatar."""

@@ -1,0 +1,301 @@
+"""One attempt at an answer: its sentences, their sound, their playback, their time-outs."""
+
+from visavis_egress.conversation.commands import (
+    AgentCaption,
+    Command,
+    EndAudio,
+    Origin,
+    PlayAudio,
+    RecordError,
+    RecordPlayback,
+    RecordSentence,
+    RepairSpeech,
+    Synthesize,
+)
+from visavis_egress.conversation.config import Timing
+from visavis_egress.conversation.playback import Playback, heard_text, sentence_at
+from visavis_egress.conversation.speech import Sentence
+from visavis_egress.conversation.turns import Turn
+
+
+class Answer:
+    """Everything about one attempt.
+
+    `advance` says what to do next; `failure` says why it cannot go on.
+    """
+
+    def __init__(self, turn: Turn, epoch: int, request: int, timing: Timing) -> None:
+        self.turn, self.epoch, self.request = turn.number, epoch, request
+        self.origin, self.input_text, self.anchors = turn.origin, turn.text, turn.anchors
+        self._timing = timing
+        self.sentences: list[Sentence] = []
+        self.is_complete = False
+        self.is_apology = False
+        self.is_finished = False
+        self.failure: str | None = None
+        self._play = Playback(timing)
+        self._asked_at: float | None = None
+        self._is_parked = False
+        self._due = (-1, 0.0)
+        self._played_out_at: float | None = None
+        self._early: dict[int, list[tuple[int, bytes | None]]] = {}
+        self._shown = ""
+        self._announced = -1
+
+    # What arrives
+
+    def asked(self, now: float) -> None:
+        """The language model stage has been asked."""
+        self._asked_at = now
+
+    def resume_with(self, texts: tuple[str, ...], heard: int) -> None:
+        """Continue what a holder before this one began: `heard` of these sentences were spoken."""
+        self.sentences = [
+            Sentence(text, is_heard=index < heard) for index, text in enumerate(texts)
+        ]
+        if heard < len(texts):
+            self.sentences[heard].repeated = True
+
+    def apologise(self, text: str, prepared: Sentence | None) -> None:
+        """Say this instead. Without prepared sound it is asked for like that of any sentence."""
+        self.is_apology = self.is_complete = True
+        sentence = Sentence(text)
+        if prepared:
+            sentence.add(0, bytes(prepared.pcm))
+            sentence.close(len(prepared.pcm) // 2)
+        self.sentences = [sentence]
+
+    def add_sentences(self, texts: tuple[str, ...], is_complete: bool, now: float) -> list[Command]:
+        """Take in all sentences so far; known ones stay as they are."""
+        out: list[Command] = []
+        for index in range(len(self.sentences), len(texts)):
+            sentence = Sentence(texts[index])
+            sentence.asked_at = now  # the language model stage has asked for its sound
+            self.sentences.append(sentence)
+            for offset, pcm in self._early.pop(index, ()):
+                sentence.close(offset) if pcm is None else sentence.add(offset, pcm)
+            out.append(RecordSentence(self.turn, index, texts[index]))
+        if self.sentences and self.anchors.first_sentence is None:
+            self.anchors.first_sentence = now
+        self.is_complete = self.is_complete or is_complete
+        if self.is_complete and not self.sentences:
+            self.failure = "EMPTY_ANSWER"
+        return out
+
+    def add_speech(self, index: int, offset: int, pcm: bytes, now: float) -> None:
+        """Take in samples of a sentence; speech may overtake the sentence's text."""
+        if self.anchors.first_audio is None:
+            self.anchors.first_audio = now
+        if sentence := self._sentence(index):
+            sentence.add(offset, pcm)
+            sentence.asked_at = now  # it is on its way
+        else:
+            self._early.setdefault(index, []).append((offset, pcm))
+
+    def end_speech(self, index: int, samples: int) -> list[Command]:
+        """Take in a sentence's end mark."""
+        if not (sentence := self._sentence(index)):
+            self._early.setdefault(index, []).append((samples, None))
+            return []
+        sentence.close(samples)
+        return [RepairSpeech(self.epoch)] if sentence.has_gap else []
+
+    def fail_speech(self, index: int, code: str) -> list[Command]:
+        """A sentence cannot be spoken: leave it out and say so."""
+        if not (sentence := self._sentence(index)) or sentence.is_whole:
+            return []
+        self._play.skip(sentence)
+        return [RecordError("tts", code, f"sentence {index} was left out", self.turn)]
+
+    def fail_generation(self, code: str) -> list[Command]:
+        """No more sentences will come; what is there is spoken."""
+        if not self.sentences:
+            self.failure = code
+            return []
+        self.is_complete = True
+        message = "the answer ends after the sentences that were ready"
+        return [RecordError("llm", code, message, self.turn)]
+
+    def _sentence(self, index: int) -> Sentence | None:
+        return self.sentences[index] if index < len(self.sentences) else None
+
+    # Playback reports
+
+    def playback_started(self, now: float) -> None:
+        """The avatar reports the start."""
+        if self._play.sent_s > self._play.position_s:
+            self._play.start(now)
+            self._note_start(now)
+
+    def playback_finished(self) -> None:
+        """The avatar reports the end of what it was given."""
+        if self._play.is_ended:
+            self._play.settle(self._play.sent_s)
+            self.is_finished = True
+
+    def settle(self, position_s: float) -> None:
+        """Take the avatar's word for the position at which it was stopped."""
+        self._play.settle(position_s)
+
+    def park(self, now: float) -> None:
+        """The avatar is gone: keep what was not heard."""
+        self._play.advance(now)
+        self._play.rewind(self.sentences)
+        self._is_parked = True
+
+    def unpark(self, request: int) -> None:
+        """An avatar is there: go on as a new request."""
+        self.request = request
+        self._is_parked = False
+
+    # State
+
+    @property
+    def is_audible(self) -> bool:
+        """Playback is under way."""
+        return self._play.is_started
+
+    @property
+    def has_sent(self) -> bool:
+        """The avatar was given something that may be playing."""
+        return self._play.sent_s > 0
+
+    @property
+    def sent_s(self) -> float:
+        """Seconds handed over."""
+        return self._play.sent_s
+
+    @property
+    def heard(self) -> str:
+        """The words heard so far."""
+        return heard_text(self.sentences, self._play.position_s)
+
+    # What to do next
+
+    def advance(self, now: float) -> list[Command]:
+        """Everything that is due at `now`."""
+        was_started = self._play.is_started
+        self._play.advance(now)
+        if self._play.is_started and not was_started:
+            self._note_start(now)
+        out = self._hand_over(now) if not self._is_parked else []
+        out += self._follow_playback()
+        out += self._watch(now)
+        return out
+
+    def _note_start(self, now: float) -> None:
+        if self.anchors.playback_started is None:
+            self.anchors.playback_started = now
+
+    def _hand_over(self, now: float) -> list[Command]:
+        out: list[Command] = []
+        while (piece := self._play.next_piece(self.sentences, now)) is not None:
+            out.append(PlayAudio(self.request, piece))
+            if self.anchors.handed_over is None:
+                self.anchors.handed_over = now
+        if self._is_too_long():
+            self.is_complete = True
+            del self.sentences[self._play.waits_for + self._play.is_inside_sentence :]
+            out.append(
+                RecordError("egress", "ANSWER_CUT", "the answer was cut at a sentence", self.turn)
+            )
+        if self.is_complete and not self._play.is_ended and self._play.is_drained(self.sentences):
+            self._play.is_ended = True
+            out += self._end()
+        return out
+
+    def _end(self) -> list[Command]:
+        """Everything has been handed over."""
+        if self._play.has_open_request:
+            return [EndAudio(self.request)]
+        if self._play.sent_s or any(sentence.is_heard for sentence in self.sentences):
+            self.is_finished = True  # all of it was heard before the avatar or the holder was lost
+        else:
+            self.failure = self.failure or "NO_SPEECH"
+        return []
+
+    def _is_too_long(self) -> bool:
+        if self.origin in (Origin.SAY, Origin.GREETING) or self.is_apology:
+            return False
+        following = self._play.waits_for + self._play.is_inside_sentence
+        return self._play.sent_s >= self._timing.max_answer_s and following < len(self.sentences)
+
+    def _follow_playback(self) -> list[Command]:
+        if not self._play.is_started:
+            return []
+        out: list[Command] = []
+        current = sentence_at(self.sentences, self._play.position_s)
+        while self._announced < current:
+            self._announced += 1
+            sentence = self.sentences[self._announced]
+            if not sentence.is_heard:
+                out.append(RecordPlayback(self.turn, self._announced, sentence.repeated))
+        heard = self.heard
+        if len(heard) > len(self._shown):
+            out.append(AgentCaption(self.segment, heard[len(self._shown) :]))
+            self._shown = heard
+        return out
+
+    def close_caption(self) -> list[Command]:
+        """The last words of the caption."""
+        if not self._shown and not self.heard:
+            return []
+        rest = self.heard[len(self._shown) :]
+        self._shown = self.heard
+        return [AgentCaption(self.segment, rest, final=True)]
+
+    @property
+    def segment(self) -> str:
+        """Caption segment id."""
+        return f"SG_agent_{self.epoch:x}"
+
+    # Time-outs
+
+    def _watch(self, now: float) -> list[Command]:
+        waits_for = self._play.waits_for
+        if self._due[0] != waits_for:
+            self._due = (waits_for, now)
+        if waits_for < len(self.sentences):
+            return self._watch_sentence(waits_for, now)
+        if not self.is_complete:
+            return self._watch_generation(now)
+        self._watch_end(now)
+        return []
+
+    def _watch_generation(self, now: float) -> list[Command]:
+        """The next sentence, or the first, is not known yet."""
+        since = max(self._asked_at or 0.0, self._due[1])
+        if self._asked_at is None or now - since < self._timing.first_sentence_timeout_s:
+            return []
+        return self.fail_generation("LLM_TIMEOUT")
+
+    def _watch_sentence(self, index: int, now: float) -> list[Command]:
+        """The sentence whose samples come next: asked for again once, then left out."""
+        sentence = self.sentences[index]
+        if sentence.asked_at is None:
+            sentence.asked_at = now
+            return [self._ask(index)]
+        since = max(sentence.asked_at, self._due[1])
+        if sentence.is_whole or now - since < self._timing.sentence_timeout_s:
+            return []
+        sentence.asked_at = now
+        if not sentence.repaired:
+            sentence.repaired = True
+            sentence.attempt += 1
+            return [RepairSpeech(self.epoch), self._ask(index)]
+        return self.fail_speech(index, "TTS_TIMEOUT")
+
+    def _watch_end(self, now: float) -> None:
+        """No report of the end may come: then our clock says when it is over."""
+        is_played_out = self._play.is_started and self._play.position_s >= self._play.sent_s
+        if not (self._play.is_ended and is_played_out):
+            self._played_out_at = None
+            return
+        if self._played_out_at is None:
+            self._played_out_at = now
+        if now - self._played_out_at >= self._timing.finish_report_s:
+            self.is_finished = True
+
+    def _ask(self, index: int) -> Synthesize:
+        sentence = self.sentences[index]
+        return Synthesize(self.turn, self.epoch, index, sentence.attempt, sentence.text)

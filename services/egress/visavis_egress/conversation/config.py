@@ -1,0 +1,60 @@
+"""The numbers and the words that a conversation is run with."""
+
+from dataclasses import dataclass
+
+RATE_IN_HZ = 16_000
+RATE_OUT_HZ = 24_000
+FRAME_S = 0.032
+"""One voice-activity frame: 512 samples at 16 kHz."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Thresholds and waits, in seconds unless the name says otherwise."""
+
+    start_probability: float = 0.5
+    """A frame at or above it is speech when none is going on; two in a row start an utterance."""
+    stay_probability: float = 0.35
+    """A frame at or above it continues speech that is going on."""
+    start_frames: int = 2
+    pre_roll_s: float = 0.5
+    """Sound kept from before the detected start; the detector fires about 60 ms late."""
+    endpoint_silence_s: float = 0.5
+    """Silence after which the person's turn is over."""
+    barge_in_s: float = 0.3
+    """Speech of the person that stops the avatar."""
+    burst_gap_s: float = 0.35
+    """Silence that separates two bursts of speech when counting towards a barge-in."""
+    max_snapshot_s: float = 28.0
+    """Longest piece of an utterance for one recognition; longer ones are cut at a quiet place."""
+    lead_s: float = 2.0
+    """How far audio is handed to the avatar ahead of its playback."""
+    piece_s: float = 0.1
+    """Size of the pieces in which it is handed over."""
+    asr_timeout_s: float = 5.0
+    first_sentence_timeout_s: float = 10.0
+    sentence_timeout_s: float = 5.0
+    max_answer_s: float = 60.0
+    """Longest generated answer, in speech."""
+    stop_report_s: float = 0.3
+    """How long the avatar's own report of a stopped playback is waited for."""
+    start_report_s: float = 1.5
+    """After this long without a report of the start, our clock is taken as the playback's."""
+    finish_report_s: float = 1.0
+    """The same for the end."""
+    greeting_wait_s: float = 3.0
+    """The greeting plays when the microphone is there, or this long after joining."""
+    client_gone_s: float = 60.0
+    never_joined_s: float = 120.0
+    max_duration_s: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """What the avatar is told to be, and its fixed phrases."""
+
+    instructions: str
+    greeting: str = ""
+    apology: str = "I am sorry, something went wrong. Could you say that again?"
+    max_context_bytes: int = 240_000
+    """Largest sum of messages for the language model; the oldest go first."""

@@ -1,0 +1,81 @@
+"""From voice frames to utterances: where speech starts, how long it is silent, what was said."""
+
+from collections import deque
+
+from visavis_egress.conversation.config import FRAME_S, RATE_IN_HZ, Timing
+from visavis_egress.conversation.events import VoiceFrame
+
+_BYTES_PER_S = RATE_IN_HZ * 2
+
+
+class Ear:
+    """Collects one utterance at a time. Knows nothing of turns."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._pre_roll: deque[bytes] = deque(maxlen=round(timing.pre_roll_s / FRAME_S))
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the utterance; the next speech starts a new one."""
+        self._sound = bytearray()
+        self._levels: list[float] = []
+        self._loud_frames = 0
+        self._burst_frames = 0
+        self.is_open = False
+        self.last_voice_at = 0.0
+        self.resumed = False
+
+    def hear(self, frame: VoiceFrame, now: float) -> None:
+        """Take in one frame that ended at `now`."""
+        is_loud = frame.probability >= self._timing.start_probability
+        self._loud_frames = self._loud_frames + 1 if is_loud else 0
+        if not self.is_open:
+            self._pre_roll.append(frame.pcm)
+            if self._loud_frames >= self._timing.start_frames:
+                self._open(now)
+            return
+        self._sound += frame.pcm
+        self._levels.append(frame.probability)
+        if self._loud_frames >= self._timing.start_frames:
+            self.resumed = True
+        if frame.probability >= self._timing.stay_probability:
+            if now - self.last_voice_at > self._timing.burst_gap_s:
+                self._burst_frames = 0
+            self._burst_frames += 1
+            self.last_voice_at = now
+
+    def _open(self, now: float) -> None:
+        self.is_open = True
+        self._sound = bytearray(b"".join(self._pre_roll))
+        self._levels = [1.0] * len(self._pre_roll)
+        self._pre_roll.clear()
+        self._burst_frames = self._loud_frames
+        self.last_voice_at = now
+
+    @property
+    def burst_s(self) -> float:
+        """Speech since the last longer silence."""
+        return self._burst_frames * FRAME_S
+
+    def silence_s(self, now: float) -> float:
+        """Silence since the last voiced frame."""
+        return now - self.last_voice_at
+
+    def snapshot(self) -> bytes:
+        """The sound of the utterance that was not taken yet, from a little before its start."""
+        return bytes(self._sound)
+
+    def take_overlong(self) -> bytes | None:
+        """When the utterance outgrew one snapshot: its first part, cut where it was quietest."""
+        if len(self._sound) + _BYTES_PER_S * FRAME_S <= self._timing.max_snapshot_s * _BYTES_PER_S:
+            return None
+        # The second half only: a part should be long, a word should stay whole.
+        half = len(self._levels) // 2
+        quietest = min(range(half, len(self._levels)), key=lambda i: (self._levels[i], -i))
+        frame_bytes = round(FRAME_S * RATE_IN_HZ) * 2
+        cut = min(len(self._sound), quietest * frame_bytes)
+        part = bytes(self._sound[:cut])
+        del self._sound[:cut]
+        del self._levels[:quietest]
+        return part

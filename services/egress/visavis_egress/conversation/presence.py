@@ -1,0 +1,48 @@
+"""Who is in the room, and the ends that follow from it."""
+
+from visavis.session.v1 import session_pb2
+from visavis_egress.conversation.config import Timing
+
+
+class Presence:
+    """The bound person's coming and going."""
+
+    def __init__(self, timing: Timing, now: float) -> None:
+        self._timing = timing
+        self._began_at = now
+        self._left_at: float | None = None
+        self._joined_at: float | None = None
+        self._has_microphone = False
+
+    @property
+    def is_there(self) -> bool:
+        """The person is in the room."""
+        return self._joined_at is not None and self._left_at is None
+
+    def joined(self, now: float) -> None:
+        """The person came (back)."""
+        self._joined_at, self._left_at = now, None
+
+    def left(self, now: float) -> None:
+        """The person went."""
+        self._left_at, self._has_microphone = now, False
+
+    def heard(self) -> None:
+        """The microphone is subscribed."""
+        self._has_microphone = True
+
+    def may_greet(self, now: float) -> bool:
+        """The person can be expected to hear a greeting."""
+        if not self.is_there or self._joined_at is None:
+            return False
+        return self._has_microphone or now - self._joined_at >= self._timing.greeting_wait_s
+
+    def end_reason(self, now: float) -> int | None:
+        """Why the session is over, an EndReason; None while it is not."""
+        if now - self._began_at >= self._timing.max_duration_s:
+            return session_pb2.END_REASON_MAX_DURATION
+        if self._joined_at is None and now - self._began_at >= self._timing.never_joined_s:
+            return session_pb2.END_REASON_NEVER_JOINED
+        if self._left_at is not None and now - self._left_at >= self._timing.client_gone_s:
+            return session_pb2.END_REASON_CLIENT_LEFT
+        return None
