@@ -19,7 +19,7 @@ class ApiError(VisavisError):
 
     def __init__(self, code: grpc.StatusCode, reason: str, message: str, *details: Message) -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.reason = code, reason
         info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)
         self.details: tuple[Message, ...] = (info, *details)
 

@@ -105,6 +105,7 @@ class SessionService(SessionServiceServicer):
         except Exception as error:
             answer = _as_api_error(error, method)
             code = answer.code
+            logger.info("call.refused", method=method, code=code.name, reason=answer.reason)
             status = answer.status()
             await context.abort(status.code, status.details, status.trailing_metadata)
         finally:

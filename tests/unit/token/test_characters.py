@@ -1,0 +1,83 @@
+"""Character files: the shipped ones load, wrong ones stop the start with file and field."""
+
+from pathlib import Path
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from visavis.session.v1 import session_pb2 as api
+from visavis_token.characters import Character, CharacterError, load, resolve
+
+SHIPPED = Path(__file__).parents[3] / "deploy" / "characters"
+GOOD = """
+id: test
+voice: heart
+language: en
+instructions: Be brief.
+phrases: {apology: Sorry.}
+"""
+
+
+def _load(folder: Path, content: str, name: str = "test.yaml") -> dict[str, Character]:
+    (folder / name).write_text(content)
+    return load(folder)
+
+
+def test_the_shipped_characters_load() -> None:
+    characters = load(SHIPPED)
+    assert {"nova", "ada"} <= set(characters)
+    assert all(character.phrases.apology for character in characters.values())
+
+
+def test_a_short_file_is_filled_with_defaults(tmp_path: Path) -> None:
+    resolved = resolve(_load(tmp_path, GOOD)["test"], api.SessionOverrides())
+    assert resolved.greeting == ""
+    assert resolved.avatar_fallback == api.AVATAR_FALLBACK_AUDIO_ONLY
+    assert resolved.max_output_tokens == 200
+    assert resolved.max_duration.seconds == 3600
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("voice: heart", "", "test.yaml: voice: "),
+        ("language: en", "language: 7", "test.yaml: language: "),
+        ("language: en", "language: a b", "test.yaml: language: "),
+        ("{apology: Sorry.}", "{}", "test.yaml: phrases.apology: "),
+        ("Be brief.", "é" * 16_001, "test.yaml: instructions: "),
+        ("id: test", "id: other", "test.yaml: id: "),
+        ("id: test", "id: test\ngreting: Hello", "test.yaml: greting: "),
+        ("id: test", "id: test\ntemperature: 2.5", "test.yaml: temperature: "),
+        ("id: test", "id: test\navatar_fallback: shrug", "test.yaml: avatar_fallback: "),
+        ("id: test", "id: [", "test.yaml: cannot be read: "),
+    ],
+)
+def test_a_wrong_field_is_named(tmp_path: Path, old: str, new: str, named: str) -> None:
+    assert old in GOOD
+    with pytest.raises(CharacterError) as caught:
+        _load(tmp_path, GOOD.replace(old, new))
+    assert str(caught.value).startswith(named)
+
+
+def test_an_empty_file_and_an_empty_folder_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(CharacterError, match=r"no \*\.yaml file"):
+        load(tmp_path)
+    with pytest.raises(CharacterError, match=r"test.yaml: file: "):
+        _load(tmp_path, "")
+
+
+def test_overrides_replace_only_what_they_set(tmp_path: Path) -> None:
+    character = _load(tmp_path, GOOD + "greeting: Hello.\n")["test"]
+    overrides = api.SessionOverrides(
+        greeting="",
+        voice="other",
+        temperature=0,
+        max_output_tokens=10,
+        max_duration=Duration(seconds=60),
+        avatar_fallback=api.AVATAR_FALLBACK_END,
+    )
+    resolved = resolve(character, overrides)
+    assert (resolved.greeting, resolved.voice, resolved.temperature) == ("", "other", 0)
+    assert (resolved.max_output_tokens, resolved.max_duration.seconds) == (10, 60)
+    assert resolved.avatar_fallback == api.AVATAR_FALLBACK_END
+    assert (resolved.instructions, resolved.apology) == ("Be brief.", "Sorry.")

@@ -1,0 +1,63 @@
+"""A missing or wrong setting stops the start and names its variable."""
+
+from contextlib import suppress
+
+import pytest
+
+from visavis_runtime import settings
+from visavis_token.settings import Settings
+
+GOOD = {
+    "VISAVIS_NATS_URL": "nats://127.0.0.1:4222",
+    "VISAVIS_HEALTH_PORT": "0",
+    "VISAVIS_GRPC_PORT": "0",
+    "VISAVIS_API_KEYS": "demo:0123456789abcdef",
+    "VISAVIS_LIVEKIT_PUBLIC_URL": "ws://127.0.0.1:7880",
+    "VISAVIS_LIVEKIT_API_KEY": "key",
+    "VISAVIS_LIVEKIT_API_SECRET": "s" * 32,
+    "VISAVIS_CHARACTERS": "deploy/characters",
+}
+
+
+def _stopped(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> bool:
+    for name in GOOD:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with suppress(SystemExit):
+        settings.load(Settings)
+        return False
+    return True
+
+
+def test_complete_settings_load_and_hide_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not _stopped(monkeypatch, GOOD)
+    shown = repr(settings.load(Settings))
+    assert "0123456789abcdef" not in shown
+    assert "ssss" not in shown
+
+
+@pytest.mark.parametrize("variable", GOOD)
+def test_a_missing_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str
+) -> None:
+    assert _stopped(monkeypatch, {k: v for k, v in GOOD.items() if k != variable})
+    assert capsys.readouterr().err.startswith(f"{variable}: ")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("VISAVIS_API_KEYS", "demo:tooshort"),
+        ("VISAVIS_LIVEKIT_API_SECRET", "s" * 31),
+        ("VISAVIS_LIVEKIT_PUBLIC_URL", "http://127.0.0.1"),
+        ("VISAVIS_GRPC_PORT", "70000"),
+    ],
+)
+def test_a_wrong_value_is_named_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str
+) -> None:
+    assert _stopped(monkeypatch, GOOD | {variable: value})
+    said = capsys.readouterr().err
+    assert said.startswith(f"{variable}: ")
+    assert "tooshort" not in said
