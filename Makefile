@@ -31,10 +31,10 @@ check: env ## format, lint, types, fences, size budget, unit tests: under a minu
 	@$(BIN)/python tests/support/structure.py
 	@$(BIN)/python proto/generate.py --check
 	@$(BIN)/mypy $(SOURCES)
-	@$(BIN)/pytest -q $(wildcard tests/unit)
+	@$(BIN)/pytest -q tests/unit
 
 test: setup check ## everything that a laptop can run, real servers included: under 25 minutes
-	@$(BIN)/pytest $(filter-out tests/unit tests/support,$(wildcard tests/*))
+	@$(BIN)/pytest --durations=10 $(wildcard tests/contract tests/integration tests/e2e)
 
 unit: env ## the unit tests alone
 	@$(BIN)/pytest -q tests/unit

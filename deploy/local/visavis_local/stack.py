@@ -19,7 +19,7 @@ from visavis_local.servers import livekit_process, nats_process
 SERVICES = ("token", "asr", "llm", "tts", "egress")
 PORTS = (
     *("nats", "nats-monitoring", "livekit", "livekit-udp", "model-server", "motion-sim"),
-    *("token-grpc", "token-http", *SERVICES),  # a service's own name: its health port
+    *("token-grpc", *SERVICES),  # a service's own name: its health port
 )
 MODEL = "smollm2-135m-instruct"
 API_KEY_ID = "demo"
@@ -190,7 +190,6 @@ def _environments(stack: LocalStack) -> dict[str, dict[str, str]]:
         "token": livekit
         | {
             "VISAVIS_GRPC_PORT": str(stack.ports["token-grpc"]),
-            "VISAVIS_HTTP_PORT": str(stack.ports["token-http"]),
             "VISAVIS_API_KEYS": f"{API_KEY_ID}:{stack.secret}",
         },
         "asr": {"VISAVIS_ASR_ENGINE": "whisper"},

@@ -17,7 +17,7 @@ async def serve(settings: ModelServerSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = await asyncio.to_thread(llama.start, weights(), NAME, settings)
-    logger.info("model loaded", model=NAME, slots=settings.slots, threads=settings.threads)
+    logger.info("model.loaded", model=NAME, slots=settings.slots, threads=settings.threads)
     await front.serve(
         server.listening_address,
         host=settings.host,
@@ -25,7 +25,7 @@ async def serve(settings: ModelServerSettings) -> None:
         slots=settings.slots,
         stop=stop,
     )
-    logger.info("stopped")
+    logger.info("service.stopped")
 
 
 def main() -> None:
