@@ -1,15 +1,11 @@
-"""The bus port: what services may ask of the bus, and nothing else.
-
-`nats_bus.NatsBus` is the adapter; tests/support holds an in-memory twin that passes the same suite.
-"""
+"""The bus port: all that services may ask of the bus; `nats_bus` is its adapter."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-ALL_FROM_START = 1
 STORE_BUDGET_S = 15.0
-"""How long a durable write is retried: a stream's leader takes up to 6.7 s to be replaced (measured)."""
+"""How long a durable write is retried: replacing a stream's leader took up to 6.7 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +17,9 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Message):
     """A message as kept in a stream; `time_s` is the server's clock in unix seconds."""
 
-    subject: str
-    data: bytes
     sequence: int
     time_s: float
 
@@ -40,7 +34,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A condition on a write: the last message on `subject` has this `sequence` (0: there is none)."""
+    """A condition on a write: the last message on `subject` has this `sequence` (0: none)."""
 
     subject: str
     sequence: int
@@ -64,7 +58,7 @@ class WorkItem(Protocol):
     time_s: float
 
     async def ack(self) -> None:
-        """Remove the item. Returns once the server has confirmed; raises BusUnavailable otherwise."""
+        """Remove the item. All four verbs return once confirmed, else raise BusUnavailable."""
 
     async def nak(self, delay_s: float = 0.0) -> None:
         """Give the item back, to be delivered again after `delay_s` seconds."""
@@ -73,14 +67,14 @@ class WorkItem(Protocol):
         """Remove the item as failed."""
 
     async def renew(self) -> None:
-        """Restart the item's ack wait. Returns once confirmed; raises BusUnavailable otherwise."""
+        """Restart the item's ack wait."""
 
 
 class WorkQueue(Protocol):
     """A durable consumer bound by this process."""
 
     async def fetch(self, timeout_s: float = 2.0) -> WorkItem | None:
-        """The next item, or None after `timeout_s`. Never cancel it: an abandoned pull swallows an item."""
+        """The next item, None after `timeout_s`. Never cancel it: the pull would swallow one."""
 
     async def aclose(self) -> None:
         """Give back what was delivered and not fetched."""
@@ -104,14 +98,14 @@ class Bus(Protocol):
     """Messages, streams, work queues and the session store."""
 
     async def publish(self, subject: str, data: bytes) -> bool:
-        """Send without storing guarantees. False when it was dropped because the server is away."""
+        """Send without storing guarantees. False: dropped, the server is away. Raises TooLarge."""
 
     async def store(
         self, subject: str, data: bytes, *, message_id: str = "", guard: Guard | None = None
     ) -> Receipt:
         """Write durably, retrying with the same id for 15 s.
 
-        Raises LeaseLost (guard refused), SubjectTaken, TooLarge, BusUnavailable.
+        Raises LeaseLost (guard refused), SubjectTaken, TooLarge, Forbidden, BusUnavailable.
         """
 
     async def work(self, stream: str, consumer: str) -> WorkQueue:
@@ -121,17 +115,15 @@ class Bus(Protocol):
         """Deliver messages of a subject (wildcards allowed), in order, from now on."""
 
     async def serve(self, subject: str, responder: Responder, *, queue: str = "") -> Subscription:
-        """Answer requests; members of one `queue` share them."""
+        """Answer requests; members of one `queue` share them. A failed responder sends nothing."""
 
     async def request(self, subject: str, data: bytes, *, timeout_s: float) -> bytes:
         """Ask and wait. Raises NobodyThere, BusUnavailable."""
 
     async def last(self, stream: str, subject: str, *, leader: bool = False) -> Stored | None:
-        """The last message on a subject; from the stream's leader when a lagging replica will not do."""
+        """The last message on a subject; `leader`: never the answer of a lagging replica."""
 
-    def replay(
-        self, stream: str, subject: str, from_sequence: int = ALL_FROM_START
-    ) -> AsyncIterator[Stored]:
+    def replay(self, stream: str, subject: str, from_sequence: int = 1) -> AsyncIterator[Stored]:
         """The stored messages of a subject (wildcards allowed) from a sequence on, then stop."""
 
     async def read(self, key: str) -> Entry | None:
@@ -139,12 +131,13 @@ class Bus(Protocol):
 
     async def create(self, key: str, value: bytes) -> int:
         """Write a new value; returns its revision. Raises WrongRevision when the key exists."""
+        return await self.update(key, value, 0)
 
     async def update(self, key: str, value: bytes, revision: int) -> int:
         """Change a value by compare-and-set; returns the new revision. Raises WrongRevision."""
 
     async def ping(self) -> None:
-        """A true round trip to the server. Raises BusUnavailable after 2 s."""
+        """A true round trip. Raises BusUnavailable after 2 s, and Forbidden after any violation."""
 
     async def aclose(self) -> None:
         """Close the connection."""

@@ -1,47 +1,44 @@
 """The errors of the runtime, sorted by who must act.
 
-VisavisError
-├── BusError                 something about the bus
-│   ├── BusUnavailable       try again later: no server, no leader, no answer in time
-│   ├── NobodyThere          a request had no responder
-│   ├── LeaseLost            stop: another holder has written its lease event
-│   ├── WrongRevision        read again: somebody else changed the entry
-│   ├── SubjectTaken         the subject holds its one message already
-│   └── TooLarge             refuse the input: larger than the stream allows
-└── Poison                   give the item up: no retry can help
+VisavisError               everything raised on purpose
+├── BusError               something about the bus
+│   ├── BusUnavailable     try again later: no server, no leader, no answer in time
+│   ├── Forbidden          ask the operator: the account's permissions do not cover an act
+│   ├── NobodyThere        nobody serves the subject of a request
+│   ├── LeaseLost          stop: a guarded write was refused, another holder wrote its lease event
+│   ├── WrongRevision      read again: a compare-and-set found another revision
+│   ├── SubjectTaken       the subject holds its one message already
+│   └── TooLarge           refuse the input: larger than the server or the stream accepts
+└── Poison                 give the item up: no retry can help
 """
+# ruff: noqa: D101, N818 - the tree says it once; the names are what happened
 
 
-class VisavisError(Exception):
-    """Root of all errors raised on purpose."""
+class VisavisError(Exception): ...
 
 
-class BusError(VisavisError):
-    """Something about the bus."""
+class BusError(VisavisError): ...
 
 
-class BusUnavailable(BusError):
-    """The server or a stream's leader did not answer in time; the caller may try again."""
+class BusUnavailable(BusError): ...
 
 
-class NobodyThere(BusError):
-    """Nobody serves the subject of a request."""
+class Forbidden(BusError): ...
 
 
-class LeaseLost(BusError):
-    """A guarded write was refused because a newer lease event exists."""
+class NobodyThere(BusError): ...
 
 
-class WrongRevision(BusError):
-    """A compare-and-set found another revision than the expected one."""
+class LeaseLost(BusError): ...
 
 
-class SubjectTaken(BusError):
-    """The subject may hold one message and holds it already."""
+class WrongRevision(BusError): ...
 
 
-class TooLarge(BusError):
-    """The message is larger than the server or the stream accepts."""
+class SubjectTaken(BusError): ...
+
+
+class TooLarge(BusError): ...
 
 
 class Poison(VisavisError):

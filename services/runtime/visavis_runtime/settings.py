@@ -1,4 +1,4 @@
-"""Settings: read once from the environment, frozen, secrets masked, a missing one stops the start."""
+"""Settings: read once from the environment, frozen, secrets masked; a missing one stops."""
 
 import sys
 from typing import TypeVar
@@ -6,8 +6,7 @@ from typing import TypeVar
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-EXIT_CONFIG = 78
-"""Exit status of a wrong configuration (sysexits.h EX_CONFIG)."""
+EXIT_CONFIG = 78  # a wrong configuration: EX_CONFIG of sysexits.h
 
 
 class ServiceSettings(BaseSettings):
@@ -18,13 +17,11 @@ class ServiceSettings(BaseSettings):
     nats_url: str = Field(validation_alias="VISAVIS_NATS_URL")
     """Address of the bus, for example nats://127.0.0.1:4222."""
     nats_user: str = Field("", validation_alias="VISAVIS_NATS_USER")
-    """Account name at the bus; empty: none."""
     nats_password: SecretStr = Field(SecretStr(""), validation_alias="VISAVIS_NATS_PASSWORD")
-    """Its password."""
+    """Account at the bus; an empty user: none."""
     health_host: str = Field("127.0.0.1", validation_alias="VISAVIS_HEALTH_HOST")
-    """Where /livez, /readyz and /metrics listen."""
     health_port: int = Field(validation_alias="VISAVIS_HEALTH_PORT")
-    """Their port."""
+    """Where /livez, /readyz and /metrics listen."""
     log_format: str = Field("console", validation_alias="VISAVIS_LOG_FORMAT")
     """`console` or `json`."""
 
@@ -33,7 +30,7 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def load(kind: type[S]) -> S:
-    """Read the settings or end the process with a line for each variable that is missing or wrong."""
+    """Read the settings, or end the process with a line for each missing or wrong variable."""
     try:
         return kind()
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Subjects, stream names, message ids and epochs: the numbers every service shares."""
+"""Subjects (type first, session id last), stream names, message ids, epochs, sizes, rates."""
 
 JOBS, WORK, RESULTS = "VV_JOBS", "VV_WORK", "VV_RESULTS"
 SPEECH, EVENTS, DLQ = "VV_SPEECH", "VV_EVENTS", "VV_DLQ"
@@ -6,10 +6,9 @@ SESSIONS_STREAM = "KV_vv_sessions"
 
 MAX_EVENT_BYTES = 512 * 1024
 MAX_LLM_WORK_BYTES = 256 * 1024
+MAX_UTTERANCE_BYTES = 896_000  # 28 s at ASR_RATE_HZ, the longest snapshot that fits a message
 ASR_RATE_HZ = 16_000
 SPEECH_RATE_HZ = 24_000
-MAX_UTTERANCE_BYTES = 896_000
-"""28 s of mono s16le at 16 kHz: the longest snapshot that fits a message."""
 
 
 def job(session_id: str) -> str:
@@ -18,17 +17,14 @@ def job(session_id: str) -> str:
 
 
 def work(stage: str, session_id: str) -> str:
-    """Work items of asr, llm or tts."""
     return f"vv.work.{stage}.{session_id}"
 
 
 def result(stage: str, session_id: str) -> str:
-    """What a stage produced, or its error."""
     return f"vv.result.{stage}.{session_id}"
 
 
 def speech(session_id: str) -> str:
-    """Speech chunks and end marks."""
     return f"vv.speech.{session_id}"
 
 
@@ -38,7 +34,6 @@ def event(kind: str, session_id: str) -> str:
 
 
 def dead_letter(stage: str, session_id: str) -> str:
-    """Items a stage gave up on."""
     return f"vv.dlq.{stage}.{session_id}"
 
 
@@ -53,13 +48,7 @@ def control(session_id: str) -> str:
 
 
 def session_of(subject: str) -> str:
-    """The session id, always a subject's last token."""
     return subject.rpartition(".")[2]
-
-
-def session_key_subject(key: str) -> str:
-    """The subject behind a key of the session store."""
-    return f"$KV.vv_sessions.{key}"
 
 
 def epoch(generation: int, counter: int) -> int:
@@ -68,7 +57,6 @@ def epoch(generation: int, counter: int) -> int:
 
 
 def generation_of(an_epoch: int) -> int:
-    """The generation inside an epoch."""
     return an_epoch >> 32
 
 
@@ -79,8 +67,7 @@ def asr_id(session_id: str, generation: int, turn: int, revision: int) -> str:
 
 def llm_id(session_id: str, an_epoch: int, part: int | str | None = None) -> str:
     """Message id of generation work (`part` None), of its n-th result, or of `end` and `error`."""
-    base = f"{session_id}/{an_epoch}/llm"
-    return base if part is None else f"{base}/{part}"
+    return f"{session_id}/{an_epoch}/llm" + ("" if part is None else f"/{part}")
 
 
 def tts_id(session_id: str, an_epoch: int, sentence: int, attempt: int) -> str:
