@@ -1,0 +1,1 @@
+"""Speech recognition worker: utterance snapshots in, text out."""
