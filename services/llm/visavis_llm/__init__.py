@@ -1,0 +1,1 @@
+"""Language model worker: a conversation in, the answer sentence by sentence out."""
