@@ -15,9 +15,13 @@ def is_suspect(text: str, tokens: int, cap: int) -> bool:
 
 
 def repeats(words: list[str]) -> bool:
-    """True if the words are one phrase said again, the last time perhaps cut: `a b a b a`."""
+    """True if the words are one phrase said again, the last time perhaps cut: `a b c a b`.
+
+    One word that opens and closes a sentence is no repetition.
+    """
     count = len(words)
-    return any(words[k:] == words[: count - k] for k in range(1, count // 2 + 1))
+    periods = range(1, max(count // 2 + 1, count - 1))
+    return any(words[period:] == words[: count - period] for period in periods)
 
 
 def _words(text: str) -> list[str]:

@@ -51,5 +51,7 @@ class Settings(ServiceSettings):
     @classmethod
     def _needed_by_openai(cls, value: str, info: ValidationInfo) -> str:
         if not value and info.data.get("engine") == "openai":
-            raise ValueError("missing; the engine `openai` needs it")
+            # A default's error does not name the variable by itself.
+            variable = f"VISAVIS_LLM_{str(info.field_name).upper()}"
+            raise ValueError(f"{variable}: missing; the engine `openai` needs it")
         return value.rstrip("/")
