@@ -167,7 +167,9 @@ class NatsBus(port.Bus):
         with _unavailable(f"cannot read {subject}"):
             try:
                 msg = await self._js.get_last_msg(stream, subject, direct=not leader)
-            except nats.js.errors.NotFoundError:
+            except nats.js.errors.NotFoundError as error:
+                if error.err_code == 10059:  # not the message is missing but the stream
+                    raise
                 return None
         time_s = msg.time.timestamp() if msg.time else 0.0
         return port.Stored(msg.subject or subject, msg.data or b"", msg.seq or 0, time_s)
