@@ -48,13 +48,16 @@ class Answer:
         """The language model stage has been asked."""
         self._asked_at = now
 
-    def resume_with(self, texts: tuple[str, ...], heard: int) -> None:
+    def resume_with(self, texts: tuple[str, ...], heard: int, now: float) -> list[Command]:
         """Continue what a holder before this one began: `heard` of these sentences were spoken."""
         self.sentences = [
             Sentence(text, is_heard=index < heard) for index, text in enumerate(texts)
         ]
         if heard < len(texts):
             self.sentences[heard].repeated = True
+        for sentence in self.sentences[heard:]:
+            sentence.asked_at = now
+        return [self._ask(index) for index in range(heard, len(texts))]
 
     def apologise(self, text: str, prepared: Sentence | None) -> None:
         """Say this instead. Without prepared sound it is asked for like that of any sentence."""
@@ -67,14 +70,19 @@ class Answer:
 
     def add_sentences(self, texts: tuple[str, ...], is_complete: bool, now: float) -> list[Command]:
         """Take in all sentences so far; known ones stay as they are."""
+        if self.is_complete:
+            return []  # whole, cut or given up: its end has been handed over, or soon will be
         out: list[Command] = []
         for index in range(len(self.sentences), len(texts)):
             sentence = Sentence(texts[index])
             sentence.asked_at = now  # the language model stage has asked for its sound
             self.sentences.append(sentence)
-            for offset, pcm in self._early.pop(index, ()):
-                sentence.close(offset) if pcm is None else sentence.add(offset, pcm)
             out.append(RecordSentence(self.turn, index, texts[index]))
+            for offset, pcm in self._early.pop(index, ()):
+                if pcm is None:
+                    out += self._close(sentence, offset)
+                else:
+                    sentence.add(offset, pcm)
         if self.sentences and self.anchors.first_sentence is None:
             self.anchors.first_sentence = now
         self.is_complete = self.is_complete or is_complete
@@ -97,18 +105,26 @@ class Answer:
         if not (sentence := self._sentence(index)):
             self._early.setdefault(index, []).append((samples, None))
             return []
+        return self._close(sentence, samples)
+
+    def _close(self, sentence: Sentence, samples: int) -> list[Command]:
         sentence.close(samples)
-        return [RepairSpeech(self.epoch)] if sentence.has_gap else []
+        if not sentence.has_gap or sentence.is_looked_for:
+            return []
+        sentence.is_looked_for = True  # once: the search brings the same mark again
+        return [RepairSpeech(self.epoch)]
 
     def fail_speech(self, index: int, code: str) -> list[Command]:
         """A sentence cannot be spoken: leave it out and say so."""
         if not (sentence := self._sentence(index)) or sentence.is_whole:
             return []
-        self._play.skip(sentence)
+        self._play.skip(self.sentences, index)
         return [RecordError("tts", code, f"sentence {index} was left out", self.turn)]
 
     def fail_generation(self, code: str) -> list[Command]:
         """No more sentences will come; what is there is spoken."""
+        if self.is_complete:
+            return []
         if not self.sentences:
             self.failure = code
             return []
@@ -127,10 +143,11 @@ class Answer:
             self._play.start(now)
             self._note_start(now)
 
-    def playback_finished(self) -> None:
+    def playback_finished(self, now: float) -> None:
         """The avatar reports the end of what it was given."""
-        if self._play.is_ended:
-            self._play.settle(self._play.sent_s)
+        if self._play.is_ended and self._play.has_open_request:
+            self._play.finish(now)
+            self._note_start(now)
             self.is_finished = True
 
     def settle(self, position_s: float) -> None:
@@ -158,12 +175,7 @@ class Answer:
     @property
     def has_sent(self) -> bool:
         """The avatar was given something that may be playing."""
-        return self._play.sent_s > 0
-
-    @property
-    def sent_s(self) -> float:
-        """Seconds handed over."""
-        return self._play.sent_s
+        return self._play.has_open_request
 
     @property
     def heard(self) -> str:
@@ -279,9 +291,8 @@ class Answer:
         if sentence.is_whole or now - since < self._timing.sentence_timeout_s:
             return []
         sentence.asked_at = now
-        if not sentence.repaired:
-            sentence.repaired = True
-            sentence.attempt += 1
+        if not sentence.attempt:
+            sentence.attempt = 1
             return [RepairSpeech(self.epoch), self._ask(index)]
         return self.fail_speech(index, "TTS_TIMEOUT")
 

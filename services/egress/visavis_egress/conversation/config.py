@@ -31,6 +31,8 @@ class Timing:
     """How far audio is handed to the avatar ahead of its playback."""
     piece_s: float = 0.1
     """Size of the pieces in which it is handed over."""
+    commit_timeout_s: float = 20.0
+    """A turn that is not stored by then is apologised for; storing is retried for 15 s."""
     asr_timeout_s: float = 5.0
     first_sentence_timeout_s: float = 10.0
     sentence_timeout_s: float = 5.0

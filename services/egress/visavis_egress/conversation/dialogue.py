@@ -24,8 +24,10 @@ class Dialogue:
         self._counter = 0
         self._request = 0
         self._history = History(known.history)
-        self._last_turn = max(0, known.next_turn - 1)
+        oldest_open = min((turn.number for turn in known.open_turns), default=known.next_turn)
+        self._last_turn = max(0, oldest_open - 1)
         self._committing: dict[int, Turn] = {}
+        self._committing_since: dict[int, float] = {}
         self._ready: deque[Turn] = deque(known.open_turns)
         self._stopping: tuple[Answer, float] | None = None
         self._apology = Sentence(persona.apology)
@@ -64,12 +66,26 @@ class Dialogue:
 
     def committed(self, number: int) -> None:
         """The turn is stored."""
-        if turn := self._committing.pop(number, None):
+        if turn := self._forget_commit(number):
             self._ready.append(turn)
 
     def repeated(self, number: int) -> None:
         """The turn was stored before, under another number."""
-        self._committing.pop(number, None)
+        self._forget_commit(number)
+
+    def _forget_commit(self, number: int) -> Turn | None:
+        self._committing_since.pop(number, None)
+        return self._committing.pop(number, None)
+
+    def _give_up_commits(self, now: float) -> None:
+        """No word came of a turn's storing: the person is told, and nothing waits for it."""
+        for number in tuple(self._committing):
+            since = self._committing_since.setdefault(number, now)
+            if now - since >= self._timing.commit_timeout_s and (
+                turn := self._forget_commit(number)
+            ):
+                turn.failure = "COMMIT_TIMEOUT"
+                self._ready.append(turn)
 
     def begin_next(self, now: float, *, is_silent: bool) -> list[Command]:
         """Begin the oldest turn that waits; nothing is said over the person's words."""
@@ -94,14 +110,14 @@ class Dialogue:
         return answer
 
     def _ask(self, turn: Turn, answer: Answer, now: float) -> list[Command]:
-        answer.resume_with(turn.sentences, turn.heard)
+        speak = answer.resume_with(turn.sentences, turn.heard, now)
         answer.is_complete = turn.is_complete
         if turn.is_complete:
-            return answer.advance(now)
+            return speak + answer.advance(now)
         answer.asked(now)
         if turn.origin in SAID:
             ask = do.Generate(turn.number, answer.epoch, (), turn.sentences, turn.text)
-            return [ask, *answer.advance(now)]
+            return [ask, *speak, *answer.advance(now)]
         messages, dropped = self._history.messages(
             self._persona.instructions, turn.text, self._persona.max_context_bytes
         )
@@ -110,12 +126,13 @@ class Dialogue:
             message = f"the {dropped} oldest entries of the conversation were left out"
             out.append(do.RecordError("egress", "CONTEXT_TRIMMED", message, turn.number))
         out.append(do.Generate(turn.number, answer.epoch, messages, turn.sentences))
-        return out + answer.advance(now)
+        return out + speak + answer.advance(now)
 
     # The running answer
 
     def advance(self, now: float) -> list[Command]:
         """Go on with the running answer, and settle one that was stopped."""
+        self._give_up_commits(now)
         out: list[Command] = []
         if self._stopping and now >= self._stopping[1]:
             stopped, self._stopping = self._stopping[0], None
@@ -142,18 +159,26 @@ class Dialogue:
         return [*out, do.StopAudio(answer.request)]
 
     def end(self) -> list[Command]:
-        """Nothing more is said: settle what there is."""
+        """Nothing more is said: settle what there is, and what was never begun."""
         out: list[Command] = [self._cancel()]
         if self.answer and self.answer.has_sent:
             out.append(do.StopAudio(self.answer.request))
         unsettled = self.answer or (self._stopping[0] if self._stopping else None)
         self.answer = self._stopping = None
-        return out + (self._settle(unsettled, is_interrupted=True) if unsettled else [])
+        if unsettled:
+            out += self._settle(unsettled, is_interrupted=True)
+        while self._ready:
+            turn = self._ready.popleft()
+            unsaid = Answer(turn, 0, 0, self._timing)
+            unsaid.resume_with(turn.sentences, turn.heard, 0.0)
+            out += self._settle(unsaid, is_interrupted=True)
+        return out
 
     def checkpoint(self) -> do.SaveCheckpoint:
         """What a successor needs to know."""
         newest = subjects.epoch(self._generation, self._counter)
-        return do.SaveCheckpoint(self._last_turn, self._history.entries, newest)
+        history = self._history.latest(self._persona.max_context_bytes)
+        return do.SaveCheckpoint(self._last_turn, history, newest)
 
     def _cancel(self) -> Command:
         return do.Cancel(subjects.epoch(self._generation, self._counter + 1))
@@ -180,7 +205,7 @@ class Dialogue:
             self.answer = None
             return self._settle(answer, is_interrupted=False)
         code = answer.failure or ""
-        stage = {"ASR": "asr", "NO_": "tts"}.get(code[:3], "llm")
+        stage = {"ASR": "asr", "NO_": "tts", "COM": "egress"}.get(code[:3], "llm")
         message = "the turn could not be answered"
         out: list[Command] = [
             do.RecordError(stage, code, message, answer.turn, apologised=True),
@@ -233,18 +258,20 @@ class Dialogue:
             self.answer.playback_started(now)
         return []
 
-    def playback_finished(self, event: on.PlaybackFinished, _now: float) -> list[Command]:
+    def playback_finished(self, event: on.PlaybackFinished, now: float) -> list[Command]:
         """The avatar has played, or was stopped."""
         if self._stopping:
             answer, self._stopping = self._stopping[0], None
             answer.settle(event.position_s)
             return self._settle(answer, is_interrupted=True)
         if self.answer and not event.interrupted:
-            self.answer.playback_finished()
+            self.answer.playback_finished(now)
         return []
 
     def avatar_ready(self) -> None:
         """Audio can be handed over (again)."""
+        if self._has_avatar:
+            return
         self._has_avatar = True
         if self.answer:
             self._request += 1

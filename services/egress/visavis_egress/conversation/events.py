@@ -129,12 +129,12 @@ class SynthesizeFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class PlaybackStarted(Event):
-    """The avatar began to play the current request."""
+    """The avatar began to play the newest request; reports of older ones are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlaybackFinished(Event):
-    """The avatar ended a request after `position_s` seconds of it were heard."""
+    """The avatar ended its newest request after `position_s` seconds of that request were heard."""
 
     position_s: float
     interrupted: bool
@@ -147,7 +147,10 @@ class AvatarReady(Event):
 
 @dataclass(frozen=True, slots=True)
 class AvatarLost(Event):
-    """The avatar's connection is gone; what it was given and has not played will not be heard."""
+    """The avatar's connection is gone; what it was given and has not played will not be heard.
+
+    AvatarReady or AvatarFailed follows.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,18 @@ class History:
         """The request for the answer to `words`, and how many old entries were left out."""
         asking = History(self._entries)
         asking.add("user", words)
-        kept = asking.entries
-        dropped = 0
-        size = len(instructions.encode()) + sum(len(text.encode()) for _, text in kept)
-        while size > max_bytes and len(kept) > 1:
-            size -= len(kept[0][1].encode())
-            kept = kept[1:]
-            dropped += 1
-        return (("system", instructions), *kept), dropped
+        kept = asking.latest(max_bytes - len(instructions.encode()))
+        return (("system", instructions), *kept), len(asking.entries) - len(kept)
+
+    def latest(self, max_bytes: int) -> tuple[Entry, ...]:
+        """The newest entries whose words fit; of one that is too long alone, its end."""
+        kept = len(self._entries)
+        room = max_bytes
+        while kept and (size := len(self._entries[kept - 1][1].encode())) <= room:
+            room -= size
+            kept -= 1
+        if self._entries and kept == len(self._entries):
+            role, text = self._entries[-1]
+            encoded = text.encode()
+            return ((role, encoded[len(encoded) - max(0, max_bytes) :].decode(errors="ignore")),)
+        return tuple(self._entries[kept:])

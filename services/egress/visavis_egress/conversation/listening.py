@@ -22,6 +22,7 @@ class Ear:
         self._levels: list[float] = []
         self._loud_frames = 0
         self._burst_frames = 0
+        self._longest_frames = 0
         self.is_open = False
         self.last_voice_at = 0.0
         self.resumed = False
@@ -30,8 +31,9 @@ class Ear:
         """Take in one frame that ended at `now`."""
         is_loud = frame.probability >= self._timing.start_probability
         self._loud_frames = self._loud_frames + 1 if is_loud else 0
+        # Kept while an utterance is open too: the next one may begin the moment this one is taken.
+        self._pre_roll.append(frame.pcm)
         if not self.is_open:
-            self._pre_roll.append(frame.pcm)
             if self._loud_frames >= self._timing.start_frames:
                 self._open(now)
             return
@@ -43,20 +45,25 @@ class Ear:
             if now - self.last_voice_at > self._timing.burst_gap_s:
                 self._burst_frames = 0
             self._burst_frames += 1
+            self._longest_frames = max(self._longest_frames, self._burst_frames)
             self.last_voice_at = now
 
     def _open(self, now: float) -> None:
         self.is_open = True
         self._sound = bytearray(b"".join(self._pre_roll))
         self._levels = [1.0] * len(self._pre_roll)
-        self._pre_roll.clear()
-        self._burst_frames = self._loud_frames
+        self._burst_frames = self._longest_frames = self._loud_frames
         self.last_voice_at = now
 
     @property
     def burst_s(self) -> float:
         """Speech since the last longer silence."""
         return self._burst_frames * FRAME_S
+
+    @property
+    def longest_burst_s(self) -> float:
+        """The longest such speech of the utterance."""
+        return self._longest_frames * FRAME_S
 
     def silence_s(self, now: float) -> float:
         """Silence since the last voiced frame."""
@@ -71,9 +78,11 @@ class Ear:
         if len(self._sound) + _BYTES_PER_S * FRAME_S <= self._timing.max_snapshot_s * _BYTES_PER_S:
             return None
         # The second half only: a part should be long, a word should stay whole.
-        half = len(self._levels) // 2
-        quietest = min(range(half, len(self._levels)), key=lambda i: (self._levels[i], -i))
+        # Sound goes on coming while a result is waited for, so there may be more than one part's.
         frame_bytes = round(FRAME_S * RATE_IN_HZ) * 2
+        fitting = int(self._timing.max_snapshot_s * _BYTES_PER_S) // frame_bytes
+        end = min(len(self._levels), fitting + 1)
+        quietest = min(range(end // 2, end), key=lambda i: (self._levels[i], -i))
         cut = min(len(self._sound), quietest * frame_bytes)
         part = bytes(self._sound[:cut])
         del self._sound[:cut]

@@ -35,7 +35,7 @@ class Conversation:
     ) -> None:
         known = recovered or Recovered()
         self._persona, self._timing, self._generation = persona, timing, generation
-        self._presence = Presence(timing, now - known.elapsed_s)
+        self._presence = Presence(timing, now, known.elapsed_s)
         self._ear = Ear(timing)
         self._recognition = Recognition(self._ear, timing)
         self._dialogue = Dialogue(persona, timing, generation, known)
@@ -120,7 +120,7 @@ class Conversation:
         return [self._dialogue.commit(turn)]
 
     def _listen(self, now: float) -> list[Command]:
-        is_too_short = self._ear.burst_s < self._timing.barge_in_s
+        is_too_short = self._ear.longest_burst_s < self._timing.barge_in_s
         is_over = self._ear.silence_s(now) >= self._timing.endpoint_silence_s
         if self._dialogue.answer and self._ear.is_open and is_too_short and is_over:
             self._recognition.forget()  # a cough or an "mm-hm" while the avatar has the floor

@@ -18,6 +18,7 @@ class Playback:
         self._sentence = 0
         self._byte = 0
         self._played_from = 0.0
+        self._request_from = 0.0
         self._clock_at = 0.0
         self._handed_at: float | None = None
         self.sent_s = 0.0
@@ -61,7 +62,9 @@ class Playback:
         while self._sentence < len(sentences):
             sentence = sentences[self._sentence]
             size = int(self._timing.piece_s * RATE_OUT_HZ) * 2
-            piece = b"" if sentence.is_heard else bytes(sentence.pcm[self._byte :][:size])
+            piece = (
+                b"" if sentence.is_heard else bytes(sentence.pcm[self._byte : self._byte + size])
+            )
             if piece:
                 self._byte += len(piece)
                 self.sent_s += len(piece) / _BYTES_PER_S
@@ -87,10 +90,10 @@ class Playback:
         """Samples of the sentence that comes next have been handed over already."""
         return self._byte > 0
 
-    def skip(self, sentence: Sentence) -> None:
+    def skip(self, sentences: list[Sentence], index: int) -> None:
         """Leave out the rest of a sentence that cannot be had."""
-        sentence.is_skipped = True
-        del sentence.pcm[self._byte :]
+        sentences[index].is_skipped = True
+        del sentences[index].pcm[self._byte if index == self._sentence else 0 :]
 
     def rewind(self, sentences: list[Sentence]) -> None:
         """What was handed over and not heard is to be handed over again, as a new request."""
@@ -98,16 +101,21 @@ class Playback:
         for index, sentence in enumerate(sentences):
             if self.position_s < start_s + sentence.duration_s:
                 self._sentence = index
-                self._byte = int((self.position_s - start_s) * RATE_OUT_HZ) * 2
+                self._byte = round((self.position_s - start_s) * RATE_OUT_HZ) * 2
                 break
             start_s += sentence.duration_s
-        self.sent_s = self.position_s
+        self.sent_s = self._request_from = self.position_s
         self._handed_at = None
         self.is_started = self.is_ended = False
 
     def settle(self, position_s: float) -> None:
-        """Take the avatar's own word for how much was heard."""
-        self._played_from = max(0.0, min(position_s, self.sent_s))
+        """Take the avatar's own word for how much of its last request was heard."""
+        self._played_from = min(self._request_from + max(0.0, position_s), self.sent_s)
+
+    def finish(self, now: float) -> None:
+        """The avatar has played all that it was given."""
+        self.start(now)
+        self._played_from = self.sent_s
 
 
 def heard_text(sentences: list[Sentence], position_s: float) -> str:

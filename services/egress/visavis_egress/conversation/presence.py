@@ -7,9 +7,11 @@ from visavis_egress.conversation.config import Timing
 class Presence:
     """The bound person's coming and going."""
 
-    def __init__(self, timing: Timing, now: float) -> None:
+    def __init__(self, timing: Timing, now: float, elapsed_s: float = 0.0) -> None:
         self._timing = timing
-        self._began_at = now
+        self._began_at = now - elapsed_s
+        # A successor finds out only after its own start who is in the room.
+        self._waits_since = now
         self._left_at: float | None = None
         self._joined_at: float | None = None
         self._has_microphone = False
@@ -41,7 +43,7 @@ class Presence:
         """Why the session is over, an EndReason; None while it is not."""
         if now - self._began_at >= self._timing.max_duration_s:
             return session_pb2.END_REASON_MAX_DURATION
-        if self._joined_at is None and now - self._began_at >= self._timing.never_joined_s:
+        if self._joined_at is None and now - self._waits_since >= self._timing.never_joined_s:
             return session_pb2.END_REASON_NEVER_JOINED
         if self._left_at is not None and now - self._left_at >= self._timing.client_gone_s:
             return session_pb2.END_REASON_CLIENT_LEFT

@@ -38,7 +38,7 @@ class Recognition:
         self._texts: dict[int, str] = {}
         self._asked: dict[int, float] = {}
         self._final: int | None = None
-        self._endpoint_at = 0.0
+        self._speech_end_at = self._endpoint_at = 0.0
         self._transcript_at = 0.0
 
     @property
@@ -66,7 +66,7 @@ class Recognition:
         if self._final is None and is_over:
             out.append(self._ask(self._ear.snapshot(), turn, now))
             self._final = self._revision
-            self._endpoint_at = now
+            self._speech_end_at, self._endpoint_at = self._ear.last_voice_at, now
             self._ear.resumed = False
         return out
 
@@ -91,7 +91,7 @@ class Recognition:
         words = [self._texts[revision] for revision in (*self._parts, self._final)]
         heard = Heard(
             " ".join(word for word in words if word),
-            self._ear.last_voice_at,
+            self._speech_end_at,
             self._endpoint_at,
             self._transcript_at,
         )

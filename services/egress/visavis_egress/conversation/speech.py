@@ -18,15 +18,21 @@ class Sentence:
         """Nothing of it is played (any more)."""
         self.repeated = False
         self.attempt = 0
-        self.repaired = False
+        self.is_looked_for = False
+        """The stream was searched for what is missing before the end mark."""
         self.asked_at: float | None = None
         self.pcm = bytearray()
         self._ahead: dict[int, bytes] = {}
         self._samples: int | None = None
 
     def add(self, offset: int, pcm: bytes) -> None:
-        """Put samples where they belong; what is there already is kept."""
-        self._ahead[offset * 2] = pcm
+        """Put samples where they belong; what is there already is kept.
+
+        A sentence that is whole, or given up, takes no more: positions after it would move.
+        """
+        if self.is_whole:
+            return
+        self._ahead[offset * 2] = max(pcm, self._ahead.get(offset * 2, b""), key=len)
         while True:
             reachable = [start for start in self._ahead if start <= len(self.pcm)]
             if not reachable:
@@ -36,8 +42,9 @@ class Sentence:
                 self.pcm += piece[len(self.pcm) - start :]
 
     def close(self, samples: int) -> None:
-        """The sentence has so many samples."""
-        self._samples = samples
+        """The sentence has so many samples; another attempt's mark does not open it again."""
+        if not self.is_whole:
+            self._samples = samples
 
     @property
     def is_whole(self) -> bool:
@@ -61,6 +68,7 @@ class Sentence:
             return self.text
         if seconds <= 0 or not self.duration_s:
             return ""
+        seconds = min(seconds, self.duration_s)  # later sentences play on after it
         is_known = self.is_whole and not self.is_skipped
         if is_known and seconds >= self.duration_s - _END_S:
             return self.text

@@ -1,0 +1,79 @@
+"""The voice without a face: our own track in the room."""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+
+from visavis_egress.room import AvatarPlayed, AvatarPlays, Room, RoomListener, Voice
+
+_RATE_HZ = 24_000
+_FRAME_BYTES = _RATE_HZ * 2 // 50
+"""20 ms: what is in the SDK's hands cannot be taken back, so it gets little at a time."""
+
+
+class AudioOnlyAvatar:
+    """See `visavis_egress.avatar.Avatar`. Reports its playback itself."""
+
+    def __init__(self, room: Room, listener: RoomListener) -> None:
+        self._room, self._tell = room, listener
+        self._queue: deque[bytes] = deque()
+        self._wake = asyncio.Event()
+        self._voice: Voice | None = None
+        self._pump_task: asyncio.Task[None] | None = None
+        self._played_bytes = 0
+        self._is_playing = self._is_ending = False
+
+    async def start(self) -> str:
+        self._voice = await self._room.open_voice()
+        self._pump_task = asyncio.create_task(self._pump(self._voice))
+        return ""
+
+    async def play(self, pcm: bytes) -> None:
+        self._queue.extend(
+            pcm[start : start + _FRAME_BYTES] for start in range(0, len(pcm), _FRAME_BYTES)
+        )
+        self._wake.set()
+
+    async def finish(self) -> None:
+        self._is_ending = True
+        self._wake.set()
+
+    async def interrupt(self) -> None:
+        self._queue.clear()
+        if self._voice and self._is_playing:
+            queued_s = self._voice.queued_s
+            self._voice.clear()
+            self._report(interrupted=True, unplayed_s=queued_s)
+
+    async def aclose(self) -> None:
+        self._queue.clear()
+        if self._voice:
+            self._voice.clear()
+        if self._pump_task:
+            self._pump_task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._pump_task
+
+    async def _pump(self, voice: Voice) -> None:
+        while True:
+            if self._queue:
+                await self._capture(voice, self._queue.popleft())
+            elif self._is_ending and self._is_playing:
+                await asyncio.sleep(voice.queued_s)
+                if self._is_ending and not self._queue:
+                    self._report(interrupted=False, unplayed_s=0.0)
+            else:
+                self._wake.clear()
+                await self._wake.wait()
+
+    async def _capture(self, voice: Voice, frame: bytes) -> None:
+        if not self._is_playing:
+            self._is_playing, self._played_bytes = True, 0
+            self._tell(AvatarPlays())
+        self._played_bytes += len(frame)
+        await voice.capture(frame)
+
+    def _report(self, *, interrupted: bool, unplayed_s: float) -> None:
+        self._is_playing = self._is_ending = False
+        position_s = max(0.0, self._played_bytes / 2 / _RATE_HZ - unplayed_s)
+        self._tell(AvatarPlayed(position_s, interrupted))

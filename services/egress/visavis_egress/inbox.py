@@ -1,0 +1,60 @@
+"""What the bus brings a session: results and speech, live, looked up, or repaired from the stream."""
+
+from collections.abc import Callable
+
+from google.protobuf.message import DecodeError
+
+from visavis_egress import records
+from visavis_egress.conversation import events as on
+from visavis_runtime import log, subjects
+from visavis_runtime.bus import Bus, Message, Subscription
+
+logger = log.get(__name__)
+
+
+class Inbox:
+    """Turns messages of one session into events. What is not for this holder is dropped here."""
+
+    def __init__(
+        self, bus: Bus, session_id: str, generation: int, feed: Callable[[on.Event], None]
+    ) -> None:
+        self._bus, self._id, self._generation, self._feed = bus, session_id, generation, feed
+
+    async def subscribe(self) -> list[Subscription]:
+        """Begin to listen. A delivery is a hint at speed; `look_up` is what can be relied on."""
+        return [
+            await self._bus.subscribe(subjects.result("*", self._id), self._on_message),
+            await self._bus.subscribe(subjects.speech(self._id), self._on_message),
+        ]
+
+    async def look_up(self) -> None:
+        """Read the newest results: their delivery may have been missed. Raises BusUnavailable."""
+        for stage in ("asr", "llm"):
+            last = await self._bus.last(subjects.RESULTS, subjects.result(stage, self._id))
+            if last:
+                self._on_message(Message(last.subject, last.data))
+
+    async def repair_speech(self) -> None:
+        """Read the session's speech from the stream again. Raises BusUnavailable."""
+        async for stored in self._bus.replay(subjects.SPEECH, subjects.speech(self._id)):
+            self._on_message(Message(stored.subject, stored.data))
+
+    def _on_message(self, message: Message) -> None:
+        try:
+            events = self._events(message)
+        except DecodeError:
+            logger.warning("session.malformed", session=self._id, subject=message.subject)
+            return
+        for event in events:
+            self._feed(event)
+
+    def _events(self, message: Message) -> list[on.Event]:
+        kind, stage = message.subject.split(".")[1:3]
+        if kind == "speech":
+            return [records.speech(message.data)]
+        if stage == "llm":
+            return records.generated_result(message.data)
+        if stage == "tts":
+            return [records.spoken_result(message.data)]
+        event = records.heard_result(message.data, self._generation)
+        return [event] if event else []

@@ -1,0 +1,262 @@
+"""A session's room by the LiveKit SDK; the only file of the services that imports livekit.rtc.
+
+Hazards of the SDK that shape this file (livekit 1.2.1): a cancelled `connect` ends the process 15 s
+later; streams must be closed one by one; a published track must be unpublished before leaving.
+"""
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+from livekit import rtc
+from livekit.rtc.participant import UnpublishTrackError
+
+from visavis_egress.errors import RoomUnavailable
+from visavis_egress.room import (
+    MICROPHONE_RATE_HZ,
+    AvatarPlayed,
+    AvatarPlays,
+    ChatArrived,
+    MicrophoneOpened,
+    MicrophoneSound,
+    OtherAvatarCame,
+    PersonCame,
+    PersonWent,
+    RoomListener,
+    RoomLost,
+)
+from visavis_runtime import log
+
+logger = log.get(__name__)
+
+_SPEECH_RATE_HZ = 24_000
+_QUEUE_MS = 100
+_FRAME_MS = 20
+_MICROPHONE_FRAMES = 50
+"""A second of frames: older ones are dropped when the event loop is late."""
+_CHAT_MAX_CHARACTERS = 2_000
+
+
+class LiveKitRoom:
+    """See `visavis_egress.room.Room`. One object, one connection."""
+
+    def __init__(self, url: str, token: str, *, person: str, avatar: str) -> None:
+        self._url, self._token = url, token
+        self._person, self._avatar = person, avatar
+        self._room = rtc.Room()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._microphone: rtc.AudioStream | None = None
+        self._captions: dict[str, rtc.TextStreamWriter] = {}
+        self._voice: LiveKitVoice | None = None
+        self._closing = False
+
+    async def open(self, listener: RoomListener) -> None:
+        self._tell = listener
+        room = self._room
+        room.on("participant_connected", self._on_participant)
+        room.on("participant_disconnected", self._on_participant_gone)
+        room.on("track_published", self._on_track_published)
+        room.on("track_subscribed", self._on_track)
+        room.on("track_unsubscribed", self._on_track_gone)
+        room.on("disconnected", self._on_disconnected)
+        room.register_text_stream_handler("lk.chat", self._on_chat)
+        connecting = asyncio.ensure_future(
+            room.connect(self._url, self._token, rtc.RoomOptions(auto_subscribe=False))
+        )
+        try:
+            await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            # Never cancel a connect: let it end, then leave.
+            with suppress(rtc.ConnectError):
+                await connecting
+            await self.aclose()
+            raise
+        except rtc.ConnectError as error:
+            raise RoomUnavailable(f"cannot join: {error}") from error
+        me = room.local_participant
+        me.register_rpc_method("lk.playback_started", self._on_playback_started)
+        me.register_rpc_method("lk.playback_finished", self._on_playback_finished)
+        # The first packet on a fresh data channel can take seconds; let it be this one.
+        await me.publish_data(b"", topic="visavis.warm-up")
+        for participant in room.remote_participants.values():
+            self._on_participant(participant)
+            for publication in participant.track_publications.values():
+                self._on_track_published(publication, participant)
+
+    async def show_state(self, state: str) -> None:
+        await self._room.local_participant.set_attributes({"lk.agent.state": state})
+
+    async def show_user_words(self, segment: str, text: str) -> None:
+        attributes = {"lk.segment_id": segment, "lk.transcription_final": "true"}
+        writer = await self._room.local_participant.stream_text(
+            topic="lk.transcription", attributes=attributes, sender_identity=self._person
+        )
+        await writer.write(text)
+        await writer.aclose()
+
+    async def show_agent_words(self, segment: str, delta: str, *, final: bool) -> None:
+        writer = self._captions.get(segment)
+        if writer is None:
+            attributes = {"lk.segment_id": segment, "lk.transcription_final": "false"}
+            writer = await self._room.local_participant.stream_text(
+                topic="lk.transcription", attributes=attributes
+            )
+            self._captions[segment] = writer
+        if delta:
+            await writer.write(delta)
+        if final:
+            del self._captions[segment]
+            await writer.aclose(attributes={"lk.transcription_final": "true"})
+
+    async def open_voice(self) -> "LiveKitVoice":
+        if self._voice is None:
+            source = rtc.AudioSource(_SPEECH_RATE_HZ, 1, queue_size_ms=_QUEUE_MS)
+            track = rtc.LocalAudioTrack.create_audio_track("voice", source)
+            options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+            publication = await self._room.local_participant.publish_track(track, options)
+            self._voice = LiveKitVoice(source, publication.sid)
+        return self._voice
+
+    async def aclose(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        if self._microphone:
+            await self._microphone.aclose()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._voice:
+            if self._room.isconnected():
+                with suppress(UnpublishTrackError):
+                    await self._room.local_participant.unpublish_track(self._voice.track_sid)
+            await self._voice.aclose()
+        await self._room.disconnect()
+
+    # The person
+
+    def _on_participant(self, participant: rtc.RemoteParticipant) -> None:
+        if participant.identity == self._person:
+            self._tell(PersonCame())
+        speaks_for = participant.attributes.get("lk.publish_on_behalf")
+        is_ours = speaks_for == self._room.local_participant.identity
+        if is_ours and participant.identity != self._avatar:
+            self._tell(OtherAvatarCame())
+
+    def _on_participant_gone(self, participant: rtc.RemoteParticipant) -> None:
+        if participant.identity == self._person:
+            self._tell(PersonWent())
+
+    def _on_track_published(
+        self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
+    ) -> None:
+        # Nothing else is subscribed: the avatar's own voice would come back as the person's.
+        is_microphone = publication.source == rtc.TrackSource.SOURCE_MICROPHONE
+        if participant.identity == self._person and is_microphone:
+            publication.set_subscribed(True)
+
+    def _on_track(
+        self,
+        track: rtc.Track,
+        _publication: rtc.RemoteTrackPublication,
+        participant: rtc.RemoteParticipant,
+    ) -> None:
+        if participant.identity != self._person or track.kind != rtc.TrackKind.KIND_AUDIO:
+            return
+        self._close_microphone()
+        self._microphone = rtc.AudioStream(
+            track,
+            sample_rate=MICROPHONE_RATE_HZ,
+            num_channels=1,
+            frame_size_ms=_FRAME_MS,
+            capacity=_MICROPHONE_FRAMES,
+        )
+        self._spawn(self._read_microphone(self._microphone))
+        self._tell(MicrophoneOpened())
+
+    def _on_track_gone(self, _track: rtc.Track, *rest: Any) -> None:
+        if rest[-1].identity == self._person:
+            self._close_microphone()
+
+    def _close_microphone(self) -> None:
+        # The stream does not end when the person leaves: it would yield silence for ever.
+        if self._microphone:
+            self._spawn(self._microphone.aclose())
+            self._microphone = None
+
+    async def _read_microphone(self, stream: rtc.AudioStream) -> None:
+        async for event in stream:
+            if not self._closing:
+                self._tell(MicrophoneSound(bytes(event.frame.data)))
+
+    def _on_chat(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        self._spawn(self._read_chat(reader, identity == self._person))
+
+    async def _read_chat(self, reader: rtc.TextStreamReader, is_bound: bool) -> None:
+        text = ""
+        try:
+            async for piece in reader:
+                text = (text + piece)[: _CHAT_MAX_CHARACTERS + 1]
+        except rtc.StreamError as error:
+            logger.info("room.chat_broken", reason=str(error))
+            return
+        if len(text) > _CHAT_MAX_CHARACTERS or not text.strip() or not is_bound:
+            logger.info("room.chat_refused", bound=is_bound, characters=len(text))
+        else:
+            self._tell(ChatArrived(text.strip()))
+
+    # The avatar
+
+    async def _on_playback_started(self, call: rtc.RpcInvocationData) -> str:
+        if call.caller_identity != self._avatar:
+            return "reject"
+        self._tell(AvatarPlays())
+        return "ok"
+
+    async def _on_playback_finished(self, call: rtc.RpcInvocationData) -> str:
+        if call.caller_identity != self._avatar:
+            return "reject"
+        try:
+            report = json.loads(call.payload)
+            event = AvatarPlayed(float(report["playback_position"]), bool(report["interrupted"]))
+        except (ValueError, KeyError, TypeError):
+            logger.warning("room.playback_report_malformed")
+            return "reject"
+        self._tell(event)
+        return "ok"
+
+    # The connection
+
+    def _on_disconnected(self, reason: "rtc.DisconnectReason.ValueType") -> None:
+        if not self._closing:
+            is_replaced = reason == rtc.DisconnectReason.DUPLICATE_IDENTITY
+            self._tell(RoomLost(rtc.DisconnectReason.Name(reason), is_replaced))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class LiveKitVoice:
+    """See `visavis_egress.room.Voice`."""
+
+    def __init__(self, source: rtc.AudioSource, track_sid: str) -> None:
+        self._source = source
+        self.track_sid = track_sid
+
+    async def capture(self, pcm: bytes) -> None:
+        await self._source.capture_frame(rtc.AudioFrame(pcm, _SPEECH_RATE_HZ, 1, len(pcm) // 2))
+
+    def clear(self) -> None:
+        self._source.clear_queue()
+
+    @property
+    def queued_s(self) -> float:
+        return self._source.queued_duration
+
+    async def aclose(self) -> None:
+        """Free the source."""
+        await self._source.aclose()

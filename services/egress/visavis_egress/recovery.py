@@ -1,0 +1,128 @@
+"""What a new holder learns from the streams: pure folds over the session's events and results."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from visavis.pipeline.v1 import pipeline_pb2 as pb
+from visavis.session.v1 import session_pb2 as api
+from visavis_egress.conversation.commands import Anchors, Origin
+from visavis_egress.conversation.history import Entry, History
+from visavis_egress.conversation.turns import Recovered, Turn
+from visavis_runtime.bus import Stored
+
+_OVER = (api.TurnEvent.STEP_INTERRUPTED, api.TurnEvent.STEP_COMPLETED)
+_SAID = (api.TurnEvent.ORIGIN_SAY, api.TurnEvent.ORIGIN_GREETING)
+
+TAKE_OVER_WINDOW_S = 300.0
+MAX_TAKE_OVERS = 3
+
+
+@dataclass(slots=True)
+class Past:
+    """Everything the event stream tells about a session, in the order of its sequence."""
+
+    history: list[Entry] = field(default_factory=list)
+    open_turns: dict[int, api.TurnEvent] = field(default_factory=dict)
+    reached: dict[int, int] = field(default_factory=dict)
+    """The sentence that playback of a turn had reached."""
+    next_turn: int = 0
+    began_at_s: float = 0.0
+    ended: int | None = None
+    """The EndReason, once `session ended` is written."""
+    was_ready: bool = False
+    holders: list[str] = field(default_factory=list)
+    crashes_s: list[float] = field(default_factory=list)
+    """When leases were taken over from holders that had not released them, since the last turn."""
+
+    @property
+    def is_poisonous(self) -> bool:
+        """Workers keep dying with this session and no turn gets finished."""
+        if len(self.crashes_s) < MAX_TAKE_OVERS:
+            return False
+        return self.crashes_s[-1] - self.crashes_s[-MAX_TAKE_OVERS] <= TAKE_OVER_WINDOW_S
+
+
+def fold(stored: Iterable[Stored]) -> Past:
+    """Read the events of one session from its beginning."""
+    past = Past()
+    released = True
+    for message in stored:
+        record = pb.EventRecord.FromString(message.data)
+        past.began_at_s = past.began_at_s or message.time_s
+        fact = record.WhichOneof("fact")
+        if fact == "lease":
+            released = _fold_lease(past, record.lease, message.time_s, released)
+        elif fact == "checkpoint":
+            past.history = [(entry.role, entry.content) for entry in record.checkpoint.history]
+        elif fact == "event":
+            _fold_event(past, record.event)
+    return past
+
+
+def _fold_lease(past: Past, lease: pb.Lease, time_s: float, was_released: bool) -> bool:
+    if not lease.released:
+        past.holders.append(lease.instance)
+        if not was_released:
+            past.crashes_s.append(time_s)
+    return lease.released
+
+
+def _fold_event(past: Past, event: api.SessionEvent) -> None:
+    kind = event.WhichOneof("kind")
+    if kind == "turn":
+        _fold_turn(past, event.turn)
+    elif kind == "agent" and event.agent.step == api.AgentEvent.STEP_PLAYBACK:
+        past.reached[event.agent.turn] = event.agent.sentence
+    elif kind == "session":
+        past.was_ready = True
+        if event.session.step == api.SessionChanged.STEP_ENDED:
+            past.ended = event.session.reason
+
+
+def _fold_turn(past: Past, turn: api.TurnEvent) -> None:
+    past.next_turn = max(past.next_turn, turn.turn + 1)
+    if turn.step == api.TurnEvent.STEP_COMMITTED:
+        past.open_turns[turn.turn] = turn
+    elif turn.step in _OVER:
+        past.open_turns.pop(turn.turn, None)
+        past.crashes_s.clear()
+        # The checkpoint that follows says the same; it may have died with its writer.
+        history = History(past.history)
+        if turn.origin not in _SAID:
+            history.add("user", turn.input_text)
+        history.add("assistant", turn.heard_text)
+        past.history = list(history.entries)
+
+
+def recovered(past: Past, last_result: bytes | None, now: float, stream_time_s: float) -> Recovered:
+    """The start of a new holder's conversation.
+
+    `last_result` is the session's last generation result: what there was of the answer that was
+    under way. Nothing heard is generated again; what was under way is spoken from the beginning of
+    the sentence that playback had reached.
+    """
+    turns = [_open_turn(turn, now) for _, turn in sorted(past.open_turns.items())]
+    if turns and last_result:
+        result = pb.GenerateResult.FromString(last_result)
+        if result.address.turn == turns[0].number and result.sentences:
+            reached = past.reached.get(turns[0].number, 0)
+            turns[0] = replace(
+                turns[0],
+                sentences=tuple(result.sentences),
+                is_complete=result.complete or result.HasField("error"),
+                heard=min(reached, len(result.sentences) - 1),
+            )
+    elapsed_s = max(0.0, stream_time_s - past.began_at_s)
+    return Recovered(tuple(past.history), past.next_turn, tuple(turns), elapsed_s)
+
+
+def _open_turn(turn: api.TurnEvent, now: float) -> Turn:
+    is_lost = turn.origin == api.TurnEvent.ORIGIN_SPEECH and not turn.input_text
+    return Turn(
+        turn.turn,
+        Origin(turn.origin),
+        turn.input_text,
+        Anchors(now),
+        turn.request_id,
+        failure="ASR_FAILED" if is_lost else "",
+    )

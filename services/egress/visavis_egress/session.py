@@ -1,0 +1,382 @@
+"""One held session: carries the conversation's commands out and feeds it with what happens."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from visavis.pipeline.v1 import pipeline_pb2 as pb
+from visavis.session.v1 import session_pb2 as api
+from visavis_egress import records, telemetry
+from visavis_egress.conversation import commands as do
+from visavis_egress.conversation import events as on
+from visavis_egress.conversation.machine import Conversation
+from visavis_egress.errors import AvatarTrouble
+from visavis_egress.inbox import Inbox
+from visavis_egress.journal import Journal
+from visavis_egress.lane import Lane
+from visavis_egress.lease import Lease
+from visavis_egress.room import (
+    AvatarPlayed,
+    AvatarPlays,
+    ChatArrived,
+    MicrophoneOpened,
+    MicrophoneSound,
+    OtherAvatarCame,
+    PersonCame,
+    PersonWent,
+    Room,
+    RoomEvent,
+    RoomLost,
+)
+from visavis_egress.seat import MakeAvatar, Seat
+from visavis_egress.vad import WINDOW_BYTES, VoiceDetector
+from visavis_egress.works import Works
+from visavis_runtime import log, subjects
+from visavis_runtime.bus import Bus, Message
+from visavis_runtime.errors import BusError, LeaseLost, VisavisError
+
+logger = log.get(__name__)
+
+_TICK_S = 0.02
+_LOOK_S = 1.0
+"""How often the results are looked up in the stream: a delivery may have been missed."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a session is put together from."""
+
+    bus: Bus
+    lease: Lease
+    journal: Journal
+    room: Room
+    detector: VoiceDetector
+    works: Works
+    make_avatar: MakeAvatar
+    fallback: MakeAvatar | None
+    evict_others: Callable[[], Awaitable[None]]
+    """Removes everybody from the room who speaks for us and is not our avatar."""
+
+
+class Session:
+    """Runs from `run` until the conversation ends, the lease is lost or the process drains."""
+
+    def __init__(self, parts: Parts, conversation: Conversation) -> None:
+        self._bus, self._lease, self._journal = parts.bus, parts.lease, parts.journal
+        self._room, self._detector, self._works = parts.room, parts.detector, parts.works
+        self._make_avatar, self._fallback = parts.make_avatar, parts.fallback
+        self._evict_others = parts.evict_others
+        self.is_replaced = False
+        self._conversation = conversation
+        self._id = parts.lease.session_id
+        self._inbox = Inbox(self._bus, self._id, parts.lease.generation, self.feed)
+        self._microphone = bytearray()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._over: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._log = logger.bind(session=self._id, generation=parts.lease.generation)
+        self._writes = Lane("journal", self._on_write_error)
+        self._shows = Lane("room", self._on_room_error)
+        self._voice = Lane("avatar", self._on_room_error)
+        self._seat: Seat | None = None
+        self._do: dict[type[do.Command], Callable[[Any], None]] = {
+            do.Transcribe: lambda command: self._spawn(self._transcribe(command)),
+            do.Generate: lambda command: self._spawn(self._generate(command)),
+            do.Synthesize: lambda command: self._spawn(self._works.synthesize(command)),
+            do.RepairSpeech: lambda _: self._spawn(self._inbox.repair_speech()),
+            do.Cancel: lambda command: self._spawn(self._works.cancel(command)),
+            do.Commit: lambda command: self._write(lambda: self._commit(command)),
+            do.SaveCheckpoint: lambda command: self._write(lambda: self._save(command)),
+            do.RecordOutcome: self._outcome,
+            do.RecordTranscript: lambda command: self._record(records.transcript(command)),
+            do.RecordSentence: lambda command: self._record(records.sentence(command)),
+            do.RecordPlayback: lambda command: self._record(records.playback(command)),
+            do.RecordPresence: lambda command: self._record(records.presence(command)),
+            do.RecordError: self._error,
+            do.SetState: self._show_state,
+            do.UserCaption: lambda c: self._show(
+                lambda: self._room.show_user_words(c.segment, c.text)
+            ),
+            do.AgentCaption: lambda c: self._show(
+                lambda: self._room.show_agent_words(c.segment, c.delta, final=c.final)
+            ),
+            do.PlayAudio: lambda command: self._speak(lambda seat: seat.play(command.pcm)),
+            do.EndAudio: lambda _: self._speak(lambda seat: seat.finish()),
+            do.StopAudio: lambda _: self._speak(lambda seat: seat.interrupt()),
+            do.EndSession: lambda command: self._finish(command.reason),
+        }
+
+    async def run(self) -> int | None:
+        """Hold the session. Returns its EndReason, or None when it is not ours any more."""
+        listening = await self._inbox.subscribe()
+        listening.append(await self._bus.serve(subjects.control(self._id), self._on_control))
+        self._spawn(self._keep_lease())
+        self._carry_out(self._conversation.begin(time.monotonic()))
+        await self._room.open(self.on_room)
+        self._seat = Seat(self._make_avatar, self._fallback, self)
+        self._spawn(self._tick())
+        self._spawn(self._look())
+        try:
+            return await self._over
+        finally:
+            for subscription in listening:
+                await subscription.aclose()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Let the running turn end (at most `timeout_s`), then save what a successor needs."""
+        self.feed(on.DrainRequested())
+        deadline = time.monotonic() + timeout_s
+        while not self._conversation.is_quiet and time.monotonic() < deadline:
+            if self._over.done():
+                return
+            await asyncio.sleep(_TICK_S)
+        self._carry_out([self._conversation.checkpoint()])
+        await self._writes.flush(2.0)
+        self._finish(None)
+
+    async def aclose(self) -> None:
+        """Leave the room, let the avatar go, stop everything."""
+        await self._writes.flush(2.0)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for lane in (self._writes, self._shows, self._voice):
+            await lane.aclose()
+        await self.close_avatar()
+        await self._room.aclose()
+
+    async def close_avatar(self) -> None:
+        """Let the avatar go before the room does."""
+        if self._seat:
+            await self._seat.aclose()
+
+    def feed(self, event: on.Event) -> None:
+        """Tell the conversation, and do what it wants."""
+        self._carry_out(self._conversation.feed(event, time.monotonic()))
+
+    def _carry_out(self, commands: list[do.Command]) -> None:
+        if not self._lease.is_held:
+            self._finish(None)
+            return
+        for command in commands:
+            self._do[type(command)](command)
+
+    def _finish(self, reason: int | None) -> None:
+        if not self._over.done():
+            self._over.set_result(reason)
+
+    # The bus
+
+    async def _on_control(self, message: Message) -> bytes:
+        try:
+            request = pb.ControlRequest.FromString(message.data)
+        except DecodeError:
+            error = pb.StageError(code="MALFORMED", message="not a ControlRequest")
+            return pb.ControlReply(error=error).SerializeToString()
+        if request.WhichOneof("call") == "say":
+            return await self._say(request.say)
+        self._spawn(self._check_desired_state())
+        return pb.ControlReply().SerializeToString()
+
+    async def _say(self, call: pb.SayCall) -> bytes:
+        committed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        waiting = self._works.say_waiters
+        waiting.setdefault(call.request_id, []).append(committed)
+        self.feed(on.SayRequested(call.request_id, call.text))
+        try:
+            turn = await asyncio.wait_for(committed, 15.0)
+        except (TimeoutError, BusError):
+            error = pb.StageError(code="UNAVAILABLE", message="the turn could not be stored")
+            return pb.ControlReply(error=error).SerializeToString()
+        return pb.ControlReply(turn=turn).SerializeToString()
+
+    async def _transcribe(self, command: do.Transcribe) -> None:
+        try:
+            await self._works.transcribe(command)
+        except VisavisError as error:
+            self._log.error("session.work_failed", stage="asr", reason=str(error))
+            self.feed(on.TranscribeFailed(command.revision, "UNAVAILABLE"))
+
+    async def _generate(self, command: do.Generate) -> None:
+        try:
+            await self._works.generate(command)
+        except VisavisError as error:
+            self._log.error("session.work_failed", stage="llm", reason=str(error))
+            self.feed(on.GenerateFailed(command.epoch, "UNAVAILABLE"))
+
+    # The stream of events
+
+    def _write(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._writes.put(work)
+
+    def _record(self, record: records.Record) -> None:
+        async def write() -> None:
+            await self._journal.event(*record)
+
+        self._write(write)
+
+    async def _commit(self, command: do.Commit) -> None:
+        kind, event = records.committed(command)
+        message_id = f"{self._id}/req/{command.request_id}" if command.request_id else ""
+        receipt = await self._journal.event(kind, event, message_id=message_id)
+        turn = command.turn
+        if receipt.duplicate and command.request_id:
+            turn = await self._works.turn_of(command.request_id)
+            self.feed(on.CommitRepeated(command.turn))
+        else:
+            self.feed(on.TurnCommitted(command.turn))
+        self._works.resolve_say(command.request_id, turn)
+
+    async def _save(self, command: do.SaveCheckpoint) -> None:
+        await self._journal.checkpoint(records.checkpoint(command))
+
+    def _outcome(self, command: do.RecordOutcome) -> None:
+        telemetry.observe_turn(command)
+        outcome = "interrupted" if command.interrupted else "completed"
+        self._log.info(
+            "turn.over", turn=command.turn, outcome=outcome, epoch=self._conversation.epoch
+        )
+        self._record(records.outcome(command))
+
+    def _error(self, command: do.RecordError) -> None:
+        telemetry.ERRORS_TOTAL.labels(command.stage, command.code).inc()
+        self._log.error("turn.error", turn=command.turn, stage=command.stage, code=command.code)
+        self._record(records.error(command))
+
+    def _on_write_error(self, error: VisavisError) -> None:
+        self._log.error("session.write_failed", reason=str(error))
+        # A lost lease or a bus that stays away: a successor goes on from what is stored.
+        self._finish(None)
+
+    # The room and the avatar
+
+    def on_room(self, event: RoomEvent) -> None:
+        """Take in what the room reports."""
+        if isinstance(event, MicrophoneSound):
+            self._hear(event.pcm)
+        elif isinstance(event, PersonCame):
+            self.feed(on.PersonJoined())
+        elif isinstance(event, PersonWent):
+            self.feed(on.PersonLeft())
+        elif isinstance(event, MicrophoneOpened):
+            self.feed(on.MicrophoneReady())
+        elif isinstance(event, ChatArrived):
+            self.feed(on.TextTyped(event.text))
+        elif isinstance(event, AvatarPlays):
+            self.feed(on.PlaybackStarted())
+        elif isinstance(event, AvatarPlayed):
+            self.feed(on.PlaybackFinished(event.position_s, event.interrupted))
+        elif isinstance(event, OtherAvatarCame):
+            self._spawn(self._evict_others())
+        elif isinstance(event, RoomLost):
+            self._log.warning("room.lost", reason=event.reason)
+            self.is_replaced = event.is_replaced
+            self._finish(None)
+
+    def _hear(self, pcm: bytes) -> None:
+        self._microphone += pcm
+        while len(self._microphone) >= WINDOW_BYTES:
+            window = bytes(self._microphone[:WINDOW_BYTES])
+            del self._microphone[:WINDOW_BYTES]
+            self.feed(on.VoiceFrame(window, self._detector.probability(window)))
+
+    def _show(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._shows.put(work)
+
+    def _show_state(self, command: do.SetState) -> None:
+        self._show(lambda: self._room.show_state(command.state.value))
+        self._record(records.state(command))
+
+    def _speak(self, work: Callable[[Seat], Awaitable[None]]) -> None:
+        async def guarded() -> None:
+            if self._seat and self._lease.is_held:
+                await work(self._seat)
+
+        self._voice.put(guarded)
+
+    def _on_room_error(self, error: VisavisError) -> None:
+        self._log.warning("session.show_failed", reason=str(error))
+
+    def avatar_started(self, connection_id: str) -> None:
+        """See `SeatListener`."""
+        self._log.info("avatar.started", connection_id=connection_id)
+        step = api.AvatarEvent.STEP_STARTED
+        self._avatar_event(api.AvatarEvent(step=step, connection_id=connection_id))
+        self.feed(on.AvatarReady())
+
+    def avatar_lost(self, trouble: AvatarTrouble) -> None:
+        """See `SeatListener`."""
+        self._log.warning("avatar.lost", code=trouble.code, connection_id=trouble.connection_id)
+        self._avatar_event(_avatar(api.AvatarEvent.STEP_LOST, trouble))
+        self.feed(on.AvatarLost())
+
+    def avatar_fallback(self, trouble: AvatarTrouble) -> None:
+        """See `SeatListener`."""
+        event = _avatar(api.AvatarEvent.STEP_FALLBACK, trouble)
+        event.fallback = api.AVATAR_FALLBACK_AUDIO_ONLY
+        self._avatar_event(event)
+
+    def avatar_failed(self, trouble: AvatarTrouble) -> None:
+        """See `SeatListener`."""
+        event = _avatar(api.AvatarEvent.STEP_FALLBACK, trouble)
+        event.fallback = api.AVATAR_FALLBACK_END
+        self._avatar_event(event)
+        self.feed(on.AvatarFailed())
+
+    def _avatar_event(self, event: api.AvatarEvent) -> None:
+        self._record(("avatar", api.SessionEvent(avatar=event)))
+
+    # Clocks
+
+    async def _tick(self) -> None:
+        while True:
+            self.feed(on.Tick())
+            await asyncio.sleep(_TICK_S)
+
+    async def _look(self) -> None:
+        looks = 0
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            looks += 1
+            with suppress(BusError):
+                if looks % 5 == 0:
+                    await self._check_desired_state()
+                if not self._conversation.is_quiet:
+                    await self._inbox.look_up()
+
+    async def _check_desired_state(self) -> None:
+        entry = await self._bus.read(f"{self._id}.spec")
+        if entry:
+            spec = pb.SessionSpec.FromString(entry.value)
+            if spec.end_requested:
+                self.feed(on.EndRequested(spec.end_reason))
+
+    async def _keep_lease(self) -> None:
+        await self._lease.keep()
+        self._finish(None)
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        async def guarded() -> None:
+            try:
+                await work
+            except LeaseLost:
+                self._finish(None)
+            except VisavisError as error:
+                self._log.warning("session.task_failed", reason=str(error))
+
+        task = asyncio.create_task(guarded())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _avatar(step: "api.AvatarEvent.Step.ValueType", trouble: AvatarTrouble) -> api.AvatarEvent:
+    return api.AvatarEvent(
+        step=step,
+        code=trouble.code,
+        connection_id=trouble.connection_id,
+        request_id=trouble.request_id,
+    )
