@@ -19,7 +19,7 @@ from tests.support.session_api import Refusal, SessionApi, refusal
 from visavis.pipeline.v1 import pipeline_pb2 as pipeline
 from visavis.session.v1 import session_pb2 as api
 from visavis_runtime import nats_bus, subjects
-from visavis_runtime.bus import Bus, Message
+from visavis_runtime.bus import Bus, Entry, Message, WorkItem
 from visavis_runtime.errors import WrongRevision
 from visavis_runtime.health import Health
 from visavis_token import characters
@@ -43,23 +43,51 @@ class Worker:
     asked: list[pipeline.ControlRequest] = field(default_factory=list)
     turns: dict[str, int] = field(default_factory=dict)
     mute_for: int = 0
+    leases: list[WorkItem] = field(default_factory=list)
 
-    async def take_sessions(self) -> None:
-        """Take every session that is offered, until cancelled."""
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """Take every session that is offered."""
+        stopping = asyncio.Event()
+        working = asyncio.create_task(self._take_sessions(stopping))
+        try:
+            yield
+        finally:
+            stopping.set()
+            await working
+
+    async def _take_sessions(self, stopping: asyncio.Event) -> None:
         queue = await self.bus.work(subjects.JOBS, "egress")
-        while True:
-            # Shielded: an abandoned pull swallows an item.
-            item = await asyncio.shield(queue.fetch(timeout_s=0.2))
+        while not stopping.is_set():
+            item = await queue.fetch(timeout_s=0.2)
             if item is None:
                 continue
             session_id = pipeline.EgressJob.FromString(item.data).session_id
-            with suppress(WrongRevision):
-                await self.change(session_id, api.SESSION_STATE_ACTIVE)
-            await item.ack()
+            if await self._decide(session_id):
+                self.leases.append(item)
+            else:
+                await item.ack()
+        for lease in self.leases:
+            await lease.nak()
+        await queue.aclose()
 
-    async def change(self, session_id: str, state: api.SessionState.ValueType) -> None:
+    async def _decide(self, session_id: str) -> bool:
+        """True when the session is ours now; whoever loses the compare-and-set reads again."""
+        while True:
+            entry = await self.bus.read(f"{session_id}.status")
+            assert entry
+            state = pipeline.SessionStatus.FromString(entry.value).state
+            if state != api.SESSION_STATE_CREATING:
+                return False
+            with suppress(WrongRevision):
+                await self.change(session_id, api.SESSION_STATE_ACTIVE, entry)
+                return True
+
+    async def change(
+        self, session_id: str, state: api.SessionState.ValueType, entry: Entry | None = None
+    ) -> None:
         """Write the status, as the holder."""
-        entry = await self.bus.read(f"{session_id}.status")
+        entry = entry or await self.bus.read(f"{session_id}.status")
         assert entry
         status = pipeline.SessionStatus(state=state, avatar=AVATAR)
         if state == api.SESSION_STATE_ENDED:
@@ -134,11 +162,8 @@ async def setting() -> AsyncIterator[Setting]:
 @pytest.fixture
 async def staffed(setting: Setting) -> AsyncIterator[Setting]:
     """The API with a worker that takes every session."""
-    working = asyncio.create_task(setting.worker.take_sessions())
-    yield setting
-    working.cancel()
-    with suppress(asyncio.CancelledError):
-        await working
+    async with setting.worker.at_work():
+        yield setting
 
 
 async def _refused(call: Awaitable[object]) -> Refusal:
@@ -208,12 +233,9 @@ async def test_without_a_worker_create_says_when_to_try_again(setting: Setting) 
     assert (full.code, full.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "NO_FREE_SLOT")
     assert full.retry_s == 2.0
     # The rejected session is offered again when its call is repeated, and then it is taken.
-    working = asyncio.create_task(setting.worker.take_sessions())
-    again = await setting.api.create("nova", request_id="r1")
-    assert again.session.state == api.SESSION_STATE_ACTIVE
-    working.cancel()
-    with suppress(asyncio.CancelledError):
-        await working
+    async with setting.worker.at_work():
+        again = await setting.api.create("nova", request_id="r1")
+        assert again.session.state == api.SESSION_STATE_ACTIVE
 
 
 async def test_unknown_things_are_named(setting: Setting) -> None:
@@ -268,7 +290,8 @@ async def test_a_session_ended_while_it_is_created_stays_ended(setting: Setting)
     ended = await setting.api.end(sid)
     assert (ended.state, ended.end_reason) == (api.SESSION_STATE_ENDED, api.END_REASON_API)
     assert (await _refused(creating)).code == grpc.StatusCode.RESOURCE_EXHAUSTED
-    again = await setting.api.create("nova", request_id="r1")
+    async with setting.worker.at_work():
+        again = await setting.api.create("nova", request_id="r1")
     assert (again.session.session_id, again.session.state) == (sid, api.SESSION_STATE_ENDED)
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import time
-from contextlib import suppress
 
 from visavis.pipeline.v1 import pipeline_pb2 as pipeline
 from visavis.session.v1 import session_pb2 as api
@@ -86,19 +85,29 @@ class Sessions:
         status = await self._records.move(session_id, sources, _CREATING)
         if status.state != _CREATING:
             return status
-        job = pipeline.EgressJob(session_id=session_id).SerializeToString()
-        # Without a message id: the subject is the lock, and a job may be offered anew.
-        with suppress(SubjectTaken):
-            await self._bus.store(subjects.job(session_id), job)
         return await self._await_holder(session_id)
 
     async def _await_holder(self, session_id: str) -> pipeline.SessionStatus:
         deadline = time.monotonic() + SLOT_WAIT_S
+        offered = False
         for pause_s in _LOOKS_S:
             status, _ = await self._records.status(session_id)
             if status.state != _CREATING:
                 return status
+            # A job of an earlier call may be there still, about to be acked as rejected: that one
+            # counts for nothing, so ours is offered until it is in.
+            offered = offered or await self._offer(session_id)
             if time.monotonic() + pause_s > deadline:
                 break
             await asyncio.sleep(pause_s)
         return await self._records.move(session_id, (_CREATING,), _REJECTED)
+
+    async def _offer(self, session_id: str) -> bool:
+        """Publish the job; False if the session has one already."""
+        job = pipeline.EgressJob(session_id=session_id).SerializeToString()
+        try:
+            # Without a message id: the subject is the lock, and a job may be offered anew.
+            await self._bus.store(subjects.job(session_id), job)
+        except SubjectTaken:
+            return False
+        return True
