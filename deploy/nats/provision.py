@@ -7,31 +7,52 @@ VISAVIS_NATS_REPLICAS (1, or 3 in a cluster) and VISAVIS_LEASE_SECONDS (the ack 
 import asyncio
 import os
 import sys
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import nats
 import yaml
+from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext, api
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError, ServiceUnavailableError
 
 DECLARATION = Path(__file__).with_name("streams.yaml")
 EXIT_CONFIG = 78
+AS_DECLARED = (
+    *("subjects", "max_msg_size", "max_bytes", "max_msgs_per_subject", "max_consumers"),
+    *("discard_new_per_subject", "allow_direct", "deny_delete", "allow_rollup_hdrs"),
+)
+ATTEMPT_S = 3.0
+BUDGET_S = 45.0
 
 
 def main() -> None:
     """Provision the server named by the environment."""
-    url = os.environ.get("VISAVIS_NATS_URL")
-    if not url:
-        sys.exit("VISAVIS_NATS_URL: missing; the address of the bus, nats://host:port")
-    replicas = int(os.environ.get("VISAVIS_NATS_REPLICAS", "1"))
-    lease_s = float(os.environ.get("VISAVIS_LEASE_SECONDS", "0")) or None
+    url = os.environ.get("VISAVIS_NATS_URL") or _refuse("VISAVIS_NATS_URL", "missing")
+    replicas = int(_number("VISAVIS_NATS_REPLICAS", 1))
+    lease_s = _number("VISAVIS_LEASE_SECONDS", 0) or None
     asyncio.run(provision(url, replicas=replicas, lease_s=lease_s))
     print(f"streams and consumers are in place ({replicas} replica{'s' * (replicas > 1)})")
 
 
+def _number(variable: str, default: float) -> float:
+    given = os.environ.get(variable) or default
+    try:
+        return float(given)
+    except ValueError:
+        _refuse(variable, f"not a number: {given}")
+
+
+def _refuse(variable: str, why: str) -> NoReturn:
+    print(f"{variable}: {why}", file=sys.stderr)
+    sys.exit(EXIT_CONFIG)
+
+
 async def provision(url: str, *, replicas: int = 1, lease_s: float | None = None) -> None:
-    """Bring the server to the declared state; raises ValueError for a declaration that cannot hold."""
+    """Bring the server to the declared state; ValueError for numbers that cannot hold."""
     declared = yaml.safe_load(DECLARATION.read_text())
     check(declared)
     options: dict[str, Any] = {"max_reconnect_attempts": 60, "reconnect_time_wait": 0.25}
@@ -40,11 +61,12 @@ async def provision(url: str, *, replicas: int = 1, lease_s: float | None = None
         options |= {"inbox_prefix": f"_INBOX_{user}"}
     client = await nats.connect(url, **options)
     try:
-        js = client.jetstream(timeout=10)
+        js = client.jetstream(timeout=ATTEMPT_S)
         for name, stream in declared["streams"].items():
-            await _stream(js, stream_config(name, stream, replicas))
+            await _insist(partial(_stream, js, stream_config(name, stream, replicas)))
             for consumer, numbers in stream.get("consumers", {}).items():
-                await js.add_consumer(name, consumer_config(consumer, numbers, lease_s))
+                config = consumer_config(consumer, numbers, lease_s)
+                await _insist(partial(js.add_consumer, name, config))
     finally:
         await client.close()
 
@@ -57,19 +79,14 @@ def check(declared: dict[str, Any]) -> None:
     for name, stream in streams.items():
         if stream["duplicate_window_s"] > stream["max_age_s"]:
             raise ValueError(f"{name}.duplicate_window_s: must not exceed max_age_s")
+        if stream["max_consumers"] < 1:
+            raise ValueError(f"{name}.max_consumers: must be set, else the server's 1000 holds")
 
 
 def stream_config(name: str, stream: dict[str, Any], replicas: int) -> api.StreamConfig:
     """The server's form of one declared stream."""
     memory = stream.get("storage") == "memory_in_cluster" and replicas > 1
-    given = {
-        key: stream[key]
-        for key in (
-            "subjects max_msg_size max_bytes max_msgs_per_subject max_consumers "
-            "discard_new_per_subject allow_direct deny_delete allow_rollup_hdrs"
-        ).split()
-        if key in stream
-    }
+    given = {key: stream[key] for key in AS_DECLARED if key in stream}
     return api.StreamConfig(
         name=name,
         retention=api.RetentionPolicy(stream.get("retention", "limits")),
@@ -97,6 +114,22 @@ def consumer_config(
         max_ack_pending=100_000,
         max_waiting=2048,
     )
+
+
+async def _insist(change: Callable[[], Awaitable[Any]]) -> None:
+    """Make a change; again while the cluster has no leader for it or leaves the request unanswered.
+
+    A consumer of a stream that was created a moment ago is such a case (seen on three nodes).
+    """
+    deadline = time.monotonic() + BUDGET_S
+    while True:
+        try:
+            await change()
+            return
+        except (NatsTimeout, ServiceUnavailableError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.2)
 
 
 async def _stream(js: JetStreamContext, config: api.StreamConfig) -> None:

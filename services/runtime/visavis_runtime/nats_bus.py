@@ -227,7 +227,8 @@ class NatsBus(port.Bus):
         self._check_permissions()
 
     async def aclose(self) -> None:
-        await self._client.close()
+        with suppress(OSError):  # the server is away
+            await self._client.close()
 
     @asynccontextmanager
     async def _answers(self, subject: str, data: bytes) -> AsyncIterator[Subscription]:
