@@ -38,7 +38,8 @@ class Worker:
         publisher = AnswerPublisher(self._bus, work, self._instance)
         try:
             if await publisher.resume():
-                await self._generate(work, publisher)
+                answering = self._recite if work.verbatim else self._generate
+                await answering(work, publisher)
         except SupersededError:
             logger.info("llm.superseded", sentences=len(publisher.sentences))
 
@@ -47,6 +48,16 @@ class Worker:
     ) -> None:
         """Publish why there is no answer, or no more of it."""
         await publish_error(self._bus, address, self._instance, error)
+
+    async def _recite(self, work: pb.GenerateWork, publisher: AnswerPublisher) -> None:
+        """Publish a given text by sentence; those that exist are its beginning."""
+        answer = Answer()
+        sentences = [*answer.feed(work.verbatim), *answer.finish()]
+        if not sentences:
+            raise Poison("EMPTY_ANSWER", "verbatim: nothing in it can be spoken")
+        for sentence in sentences[len(publisher.sentences) :]:
+            await publisher.add(sentence)
+        await publisher.finish("stop")
 
     async def _generate(self, work: pb.GenerateWork, publisher: AnswerPublisher) -> None:
         """Try until the answer is complete. Raises Poison with the model's code after some time."""
@@ -96,7 +107,7 @@ def check(work: pb.GenerateWork) -> None:
     if work.ByteSize() > subjects.MAX_LLM_WORK_BYTES:
         limit = subjects.MAX_LLM_WORK_BYTES
         raise Poison("TOO_LONG", f"messages: {work.ByteSize()} bytes of work, at most {limit}")
-    if not work.messages:
+    if not work.messages and not work.verbatim:
         raise Poison("EMPTY", "messages: nothing to answer")
     for number, message in enumerate(work.messages):
         if message.role not in ROLES:

@@ -83,7 +83,11 @@ class MotionSim:
         site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
+        self.health.check("listening", self._listening)
         return self
+
+    async def _listening(self) -> None:
+        """Nothing else has to be there before connections are served."""
 
     async def __aexit__(self, *exc: object) -> None:
         self.health.draining = True
