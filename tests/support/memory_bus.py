@@ -1,7 +1,8 @@
 """The bus port in memory, without a server: the same verbs, streams, limits and refusals.
 
 `MemoryServer(clock=...)` holds the state; `connect()` gives one `MemoryBus` a process. With a clock
-that stands still, call `tick()` after moving it. `down = True` takes the server away.
+that stands still, call `tick()` after moving it. `down = True` takes the server away;
+`longest_fetch_s` keeps tests from waiting for an idle worker's fetch.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
+from math import inf
 from typing import Any
 
 from tests.support.memory_streams import MemoryConsumer, MemoryStream, declared, matches
@@ -36,6 +38,7 @@ class MemoryServer:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
         self.down = False
+        self.longest_fetch_s = inf
         self.streams = {name: MemoryStream(numbers) for name, numbers in declared().items()}
         self.listeners: list[_Listener] = []
         self.changed = asyncio.Event()
@@ -222,7 +225,7 @@ class MemoryWorkQueue:
         self._stream, self._consumer = server.streams[stream], consumer
 
     async def fetch(self, timeout_s: float = 2.0) -> "MemoryWorkItem | None":
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + min(timeout_s, self._server.longest_fetch_s)
         while True:
             self._bus._check()
             changed, now = self._server.changed, self._server.clock()

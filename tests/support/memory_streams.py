@@ -115,7 +115,7 @@ class MemoryConsumer:
         self._told: set[int] = set()
 
     def take(self, stream: MemoryStream, now: float) -> tuple[Stored, int] | None:
-        """The next item and its deliveries with this one: what is due again first, then new ones."""
+        """The next item and its deliveries with this one: what is due again first, then new."""
         self._due = {n: due for n, due in self._due.items() if stream.get(n)}
         again = (n for n, due in self._due.items() if due <= now and self._may(n))
         fresh = (
