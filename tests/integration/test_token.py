@@ -3,10 +3,9 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import grpc
 import pytest
@@ -16,11 +15,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from deploy.nats.provision import provision
 from tests.support.servers import running_nats
 from tests.support.session_api import Refusal, SessionApi, refusal
+from tests.support.stand_in_worker import AVATAR, StandInWorker
 from visavis.pipeline.v1 import pipeline_pb2 as pipeline
 from visavis.session.v1 import session_pb2 as api
 from visavis_runtime import nats_bus, subjects
-from visavis_runtime.bus import Bus, Entry, Message, WorkItem
-from visavis_runtime.errors import WrongRevision
+from visavis_runtime.bus import Bus
 from visavis_runtime.health import Health
 from visavis_token import characters
 from visavis_token.api_keys import ApiKeys
@@ -31,87 +30,6 @@ from visavis_token.service import SessionService
 
 SECRET, OTHER_SECRET = "a-secret-of-one-caller", "a-secret-of-another-caller"
 CHARACTERS = Path(__file__).parents[2] / "deploy" / "characters"
-AVATAR = api.Avatar(provider="none", mode="audio_only")
-T = TypeVar("T")
-
-
-@dataclass
-class Worker:
-    """What an egress worker does on the bus as far as this service sees it."""
-
-    bus: Bus
-    asked: list[pipeline.ControlRequest] = field(default_factory=list)
-    turns: dict[str, int] = field(default_factory=dict)
-    mute_for: int = 0
-    leases: list[WorkItem] = field(default_factory=list)
-
-    @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
-        """Take every session that is offered."""
-        stopping = asyncio.Event()
-        working = asyncio.create_task(self._take_sessions(stopping))
-        try:
-            yield
-        finally:
-            stopping.set()
-            await working
-
-    async def _take_sessions(self, stopping: asyncio.Event) -> None:
-        queue = await self.bus.work(subjects.JOBS, "egress")
-        while not stopping.is_set():
-            item = await queue.fetch(timeout_s=0.2)
-            if item is None:
-                continue
-            session_id = pipeline.EgressJob.FromString(item.data).session_id
-            if await self._decide(session_id):
-                self.leases.append(item)
-            else:
-                await item.ack()
-        for lease in self.leases:
-            await lease.nak()
-        await queue.aclose()
-
-    async def _decide(self, session_id: str) -> bool:
-        """True when the session is ours now; whoever loses the compare-and-set reads again."""
-        while True:
-            entry = await self.bus.read(f"{session_id}.status")
-            assert entry
-            state = pipeline.SessionStatus.FromString(entry.value).state
-            if state != api.SESSION_STATE_CREATING:
-                return False
-            with suppress(WrongRevision):
-                await self.change(session_id, api.SESSION_STATE_ACTIVE, entry)
-                return True
-
-    async def change(
-        self, session_id: str, state: api.SessionState.ValueType, entry: Entry | None = None
-    ) -> None:
-        """Write the status, as the holder."""
-        entry = entry or await self.bus.read(f"{session_id}.status")
-        assert entry
-        status = pipeline.SessionStatus(state=state, avatar=AVATAR)
-        if state == api.SESSION_STATE_ENDED:
-            status.end_reason = api.END_REASON_API
-        key = f"{session_id}.status"
-        await self.bus.update(key, status.SerializeToString(), entry.revision)
-
-    async def answer(self, message: Message) -> bytes:
-        """One request of `vv.control`: a turn for each new request id."""
-        request = pipeline.ControlRequest.FromString(message.data)
-        self.asked.append(request)
-        if self.mute_for:
-            self.mute_for -= 1
-            await asyncio.sleep(5)
-        turn = self.turns.setdefault(request.say.request_id, len(self.turns) + 1)
-        if request.say.text == "refuse":
-            error = pipeline.StageError(code="TOO_MANY_TURNS", message="enough")
-            return pipeline.ControlReply(error=error).SerializeToString()
-        return pipeline.ControlReply(turn=turn).SerializeToString()
-
-    async def tell(self, session_id: str, kind: str, record: pipeline.EventRecord) -> int:
-        """Write an event; its cursor."""
-        stored = await self.bus.store(subjects.event(kind, session_id), record.SerializeToString())
-        return stored.sequence
 
 
 @dataclass
@@ -121,7 +39,7 @@ class Setting:
     api: SessionApi
     address: str
     bus: Bus
-    worker: Worker
+    worker: StandInWorker
     server: Server
 
 
@@ -143,7 +61,7 @@ async def _serving(url: str) -> AsyncIterator[Setting]:
     address = f"127.0.0.1:{server.port}"
     try:
         async with SessionApi(address, SECRET) as client:
-            yield Setting(client, address, bus, Worker(bus), server)
+            yield Setting(client, address, bus, StandInWorker(bus), server)
     finally:
         stopping.set()
         await running
@@ -236,6 +154,20 @@ async def test_without_a_worker_create_says_when_to_try_again(setting: Setting) 
     async with setting.worker.at_work():
         again = await setting.api.create("nova", request_id="r1")
         assert again.session.state == api.SESSION_STATE_ACTIVE
+
+
+async def test_a_job_about_to_be_given_up_does_not_stand_in_the_way(setting: Setting) -> None:
+    await _refused(setting.api.create("nova", request_id="r1"))
+    queue = await setting.bus.work(subjects.JOBS, "egress")
+    old = await queue.fetch()
+    assert old
+    again = asyncio.ensure_future(setting.api.create("nova", request_id="r1"))
+    await asyncio.sleep(0.2)
+    # The worker had read REJECTED before the repeat set the session back to CREATING.
+    await old.ack()
+    await queue.aclose()
+    async with setting.worker.at_work():
+        assert (await again).session.state == api.SESSION_STATE_ACTIVE
 
 
 async def test_unknown_things_are_named(setting: Setting) -> None:
