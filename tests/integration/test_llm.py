@@ -87,7 +87,8 @@ async def test_an_answer_goes_to_synthesis_sentence_by_sentence(
 
 
 async def test_a_frozen_worker_doubles_nothing(place: Workplace, server: OpenAIServer) -> None:
-    server.replies.append(Reply(TEXT, token_s=0.05))
+    # The frozen one would have more to say: it must notice that it was overtaken.
+    server.replies.append(Reply(f"{TEXT} This is too much.", token_s=0.05))
     frozen = await start(place, server)
     await place.give("llm", work(place))
     subject = subjects.result("llm", place.session)
