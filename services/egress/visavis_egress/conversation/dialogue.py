@@ -196,6 +196,7 @@ class Dialogue:
             answer.heard,
             is_interrupted,
             answer.anchors,
+            answer.epoch,
         )
         return [*answer.close_caption(), outcome, self.checkpoint()]
 
