@@ -284,11 +284,13 @@ class Answer:
     def _watch_sentence(self, index: int, now: float) -> list[Command]:
         """The sentence whose samples come next: asked for again once, then left out."""
         sentence = self.sentences[index]
+        if sentence.is_whole:
+            return []  # nothing is missing: the avatar has enough for now, or is not there
         if sentence.asked_at is None:
             sentence.asked_at = now
             return [self._ask(index)]
         since = max(sentence.asked_at, self._due[1])
-        if sentence.is_whole or now - since < self._timing.sentence_timeout_s:
+        if now - since < self._timing.sentence_timeout_s:
             return []
         sentence.asked_at = now
         if not sentence.attempt:

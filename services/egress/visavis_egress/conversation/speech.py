@@ -69,14 +69,10 @@ class Sentence:
         if seconds <= 0 or not self.duration_s:
             return ""
         seconds = min(seconds, self.duration_s)  # later sentences play on after it
-        is_known = self.is_whole and not self.is_skipped
-        if is_known and seconds >= self.duration_s - _END_S:
-            return self.text
-        # Until all samples are there the length is estimated from the words.
         whole_s = self.duration_s
-        if not is_known:
+        if not self.is_whole or self.is_skipped:
+            # Until all samples are there the length is estimated from the words.
             whole_s = max(whole_s, len(self.text) / _CHARACTERS_PER_S)
-        reached = int(len(self.text) * min(1.0, seconds / whole_s))
-        if reached >= len(self.text):
+        if seconds >= whole_s - _END_S:
             return self.text
-        return self.text[:reached].rpartition(" ")[0]
+        return self.text[: int(len(self.text) * seconds / whole_s)].rpartition(" ")[0]
