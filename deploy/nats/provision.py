@@ -17,7 +17,7 @@ import nats
 import yaml
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext, api
-from nats.js.errors import BadRequestError, NotFoundError, ServiceUnavailableError
+from nats.js.errors import BadRequestError, NotFoundError, ServerError, ServiceUnavailableError
 
 DECLARATION = Path(__file__).with_name("streams.yaml")
 EXIT_CONFIG = 78
@@ -133,16 +133,18 @@ async def _insist(change: Callable[[], Awaitable[Any]]) -> None:
 
 
 async def _stream(js: JetStreamContext, config: api.StreamConfig) -> None:
-    assert config.name
     try:
-        await js.stream_info(config.name)
+        await js.update_stream(config)
     except NotFoundError:
         try:
             await js.add_stream(config)
-            return
-        except BadRequestError:
-            pass  # somebody else was faster: bring theirs to our numbers
-    await js.update_stream(config)
+        except (BadRequestError, ServerError) as refusal:
+            # Somebody else may have been faster: bring theirs to our numbers. Not only "name in
+            # use" (10058) says so: the reserved bytes are counted first (10047).
+            try:
+                await js.update_stream(config)
+            except NotFoundError:
+                raise refusal from None
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import nats
 import pytest
 import yaml
 from nats.js import JetStreamContext
+from nats.js.api import StreamConfig
+from nats.js.errors import NotFoundError
 
 from deploy.nats import provision as module
 from deploy.nats.provision import DECLARATION, check, provision
@@ -111,6 +113,28 @@ async def test_changed_numbers_are_brought_in(
     assert state["VV_WORK/tts"]["max_deliver"] == 4
     assert state["VV_JOBS/egress"]["ack_wait"] == 5
     assert state["VV_WORK/asr"]["ack_wait"] == 1
+
+
+async def test_who_is_beaten_to_a_stream_brings_in_its_own_numbers(
+    empty: NatsServer, js: JetStreamContext, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await provision(empty.url)
+
+    update, missed = JetStreamContext.update_stream, set[str]()
+
+    async def not_there_yet(js: JetStreamContext, config: StreamConfig) -> object:
+        if (name := config.name or "") in missed:
+            return await update(js, config)
+        missed.add(name)
+        raise NotFoundError
+
+    def how(declared: dict[str, Any]) -> None:
+        declared["streams"]["VV_RESULTS"]["max_age_s"] = 1800
+
+    change(how)
+    monkeypatch.setattr(JetStreamContext, "update_stream", not_there_yet)
+    await provision(empty.url)
+    assert (await _state(js))["VV_RESULTS"]["max_age"] == 1800
 
 
 def test_the_declaration_that_is_in_force_holds() -> None:

@@ -11,7 +11,7 @@ VisavisError               everything raised on purpose
 │   └── TooLarge           refuse the input: larger than the server or the stream accepts
 └── Poison                 give the item up: no retry can help
 """
-# ruff: noqa: D101, N818 - the tree says it once; the names are what happened
+# ruff: noqa: D101 - the tree says it once
 
 
 class VisavisError(Exception): ...

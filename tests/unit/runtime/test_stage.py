@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.support.memory_bus import MemoryServer
+from tests.support.memory_bus import MemoryServer, MemoryWorkItem
 from tests.support.waiting import fetched, until
 from tests.unit.runtime.conftest import MovableClock
 from visavis.pipeline.v1 import pipeline_pb2 as pb
@@ -274,6 +274,36 @@ async def test_the_drain_lets_running_work_finish_and_takes_no_more(server: Memo
     assert worker.done == [5]
     assert waiting(server) == [work(6)]
     assert not server.listeners
+
+
+async def test_an_item_that_comes_with_the_stop_goes_back_unworked(server: MemoryServer) -> None:
+    server.longest_fetch_s = 1
+    worker = Worker(server)
+    async with worker.running():
+        await worker.bus.store(WORK, work())
+        worker.stopping.set()
+    assert worker.begun == []
+    item = await fetched(await server.connect().work(subjects.WORK, "llm"), within_s=0.3)
+    assert item.deliveries == 2
+
+
+async def test_an_ack_that_is_not_confirmed_ends_nothing(
+    server: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse = [BusUnavailable("ack not confirmed")]
+    ack = MemoryWorkItem.ack
+
+    async def unconfirmed(item: MemoryWorkItem) -> None:
+        if refuse:
+            raise refuse.pop()
+        await ack(item)
+
+    monkeypatch.setattr(MemoryWorkItem, "ack", unconfirmed)
+    worker = Worker(server)
+    async with worker.running():
+        await worker.bus.store(WORK, work())
+        await until(lambda: not waiting(server), "acked the second time")
+    assert worker.done == [5, 5]  # the ids of what it publishes keep that harmless
 
 
 async def test_work_that_is_too_slow_for_the_drain_goes_back_at_once(
