@@ -10,7 +10,7 @@ import soxr
 
 from tests.support.voices import speak_all
 from tests.support.words import word_error_rate
-from tests.support.workers import Workplace, until_settled, workplace
+from tests.support.workers import Workplace, end_status, until_settled, workplace
 from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis_runtime import subjects
 
@@ -76,6 +76,15 @@ async def test_noise_has_no_words(place: Workplace) -> None:
     assert {result.text for result in found} == {""}
     assert all(result.no_speech_probability > 0.6 for result in found)
     await until_settled(worker, 2)
+
+
+@pytest.mark.audio
+async def test_a_worker_that_is_told_to_end_finishes_its_item_first(place: Workplace) -> None:
+    worker = await place.start("asr")
+    await place.give("asr", work(place, utterances()[1]))
+    assert await place.who_works() is worker
+    assert await end_status(worker) == 0, worker.tail()
+    assert len(await texts(place, 1)) == 1
 
 
 async def test_a_frozen_workers_late_result_changes_nothing(place: Workplace) -> None:

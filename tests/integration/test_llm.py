@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.openai_server import OpenAIServer, Reply
 from tests.support.waiting import until
-from tests.support.workers import EPOCH, Workplace, until_settled, workplace
+from tests.support.workers import EPOCH, Workplace, end_status, until_settled, workplace
 from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis_llm.engine import Prompt
 from visavis_llm.openai_chat import OpenAIChatModel
@@ -127,6 +127,17 @@ async def test_a_killed_workers_answer_is_continued_by_another(
     assert await sentences_to_speak(place) == list(enumerate(SENTENCES))
     results = await place.stored(pb.GenerateResult, subjects.RESULTS, subject)
     assert sum(one.complete for one in results) == 1
+
+
+async def test_a_worker_that_is_told_to_end_finishes_its_answer_first(
+    place: Workplace, server: OpenAIServer
+) -> None:
+    server.replies.append(Reply(TEXT, token_s=0.05))
+    worker = await start(place, server)
+    await place.give("llm", work(place))
+    await server.wait_for(1)
+    assert await end_status(worker) == 0, worker.tail()
+    assert list((await answer(place, within_s=1)).sentences) == SENTENCES
 
 
 async def test_a_cancel_stops_the_server_within_50_ms(

@@ -8,7 +8,7 @@ import pytest
 import soxr
 
 from tests.support.words import word_error_rate
-from tests.support.workers import Workplace, until_settled, workplace
+from tests.support.workers import Workplace, end_status, until_settled, workplace
 from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis_asr.whisper import WhisperTranscriber
 from visavis_runtime import subjects
@@ -98,6 +98,15 @@ async def test_chunks_are_numbered_and_closed(place: Workplace) -> None:
     assert [one.chunk.sample_offset for one in chunks] == [2400 * n for n in range(6)]
     assert {len(one.chunk.pcm) for one in chunks} == {4800}
     assert (end.end.chunks, end.end.samples) == (6, 14_400)
+
+
+@pytest.mark.audio
+async def test_a_worker_that_is_told_to_end_finishes_its_sentence_first(place: Workplace) -> None:
+    worker = await place.start("tts")
+    await place.give("tts", work(place, " ".join(SENTENCES) * 6))
+    assert await place.who_works() is worker
+    assert await end_status(worker) == 0, worker.tail()
+    assert len(joined(await speech(place))) > 24_000 * 2 * 20
 
 
 @pytest.mark.audio

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -137,3 +138,12 @@ async def until_settled(worker: ServerProcess, items: int = 1, within_s: float =
     while await metric(worker, "vv_work_total{") < items:
         assert time.monotonic() < deadline, f"{worker.name} did not settle\n{worker.tail()}"
         await asyncio.sleep(0.02)
+
+
+async def end_status(worker: ServerProcess, within_s: float = 10.0) -> int | None:
+    """SIGTERM, then the worker's exit status once it has ended; None if it has not in time."""
+    worker.signal(signal.SIGTERM)
+    deadline = time.monotonic() + within_s
+    while worker.running and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+    return worker.exit_status
