@@ -20,6 +20,7 @@ from visavis_egress.session import Parts
 from visavis_egress.settings import Settings
 from visavis_egress.silero import SileroDetection
 from visavis_egress.spatius_avatar import Account, Seat, SpatiusAvatar, silence_telemetry
+from visavis_egress.vad import WINDOW_BYTES
 from visavis_egress.worker import Worker
 from visavis_egress.works import Works
 from visavis_runtime import lifecycle
@@ -34,6 +35,7 @@ def main() -> None:
     if not settings.spatius_telemetry:
         silence_telemetry()
     detection = SileroDetection()
+    detection.detector().probability(bytes(WINDOW_BYTES))  # the first run is a slow one
 
     async def serve(bus: Bus, _: Health, stopping: asyncio.Event) -> None:
         secret = settings.livekit_api_secret.get_secret_value()

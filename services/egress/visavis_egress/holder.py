@@ -123,6 +123,9 @@ class Holder:
             return
         if lease.generation > 1:
             telemetry.TAKE_OVERS_TOTAL.inc()
+        if self._is_draining:  # asked to stop while the lease was taken
+            await self._hand_on(lease)
+            return
         # Idempotent, and needed when LiveKit was restarted meanwhile.
         await self._hall.admin.create(self.session_id)
         conversation = await self._conversation(lease, spec, past)
@@ -134,7 +137,7 @@ class Holder:
             await journal.event("session", api.SessionEvent(session=ready))
         self._log.info("session.held", generation=lease.generation)
         try:
-            reason = await self._attend(session)
+            reason = await session.run()
             if reason is not None:
                 await self._announce_end(journal, reason)
                 await session.close_avatar()
@@ -153,11 +156,6 @@ class Holder:
                 await self._item.nak(delay_s)
             elif lease.is_held:
                 await lease.release(delay_s)
-
-    async def _attend(self, session: Session) -> int | None:
-        if self._is_draining:  # asked to stop while taking the lease
-            asyncio.get_running_loop().call_soon(asyncio.ensure_future, session.drain(_DRAIN_S))
-        return await session.run()
 
     async def _conversation(
         self, lease: Lease, spec: pb.SessionSpec, past: recovery.Past

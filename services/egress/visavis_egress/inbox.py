@@ -1,4 +1,4 @@
-"""What the bus brings a session: results and speech, live, looked up, or repaired from the stream."""
+"""What the bus brings a session: results and speech, live, looked up or repaired."""
 
 from collections.abc import Callable
 

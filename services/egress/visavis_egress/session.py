@@ -117,7 +117,6 @@ class Session:
         self._spawn(self._keep_lease())
         await self._room.open(self.on_room)
         self._carry_out(self._conversation.begin(time.monotonic()))
-        self._seat = Seat(self._make_avatar, self._fallback, self)
         self._spawn(self._tick())
         self._spawn(self._look())
         try:
@@ -202,6 +201,7 @@ class Session:
             self.feed(on.TranscribeFailed(command.revision, "UNAVAILABLE"))
 
     async def _generate(self, command: do.Generate) -> None:
+        self._log.info("answer.asked", turn=command.turn, epoch=command.epoch)
         try:
             await self._works.generate(command)
         except VisavisError as error:
@@ -223,6 +223,7 @@ class Session:
         kind, event = records.committed(command)
         message_id = f"{self._id}/req/{command.request_id}" if command.request_id else ""
         receipt = await self._journal.event(kind, event, message_id=message_id)
+        self._log.info("turn.committed", turn=command.turn, origin=command.origin.name.lower())
         turn = command.turn
         if receipt.duplicate and command.request_id:
             turn = await self._works.turn_of(command.request_id)
@@ -237,9 +238,7 @@ class Session:
     def _outcome(self, command: do.RecordOutcome) -> None:
         telemetry.observe_turn(command)
         outcome = "interrupted" if command.interrupted else "completed"
-        self._log.info(
-            "turn.over", turn=command.turn, outcome=outcome, epoch=self._conversation.epoch
-        )
+        self._log.info("turn.over", turn=command.turn, epoch=command.epoch, outcome=outcome)
         self._record(records.outcome(command))
 
     def _error(self, command: do.RecordError) -> None:
@@ -259,6 +258,7 @@ class Session:
         if isinstance(event, MicrophoneSound):
             self._hear(event.pcm)
         elif isinstance(event, PersonCame):
+            self._take_seat()
             self.feed(on.PersonJoined())
         elif isinstance(event, PersonWent):
             self.feed(on.PersonLeft())
@@ -276,6 +276,11 @@ class Session:
             self._log.warning("room.lost", reason=event.reason)
             self.is_replaced = event.is_replaced
             self._finish(None)
+
+    def _take_seat(self) -> None:
+        """The vendor counts connected seconds: they begin when somebody can see the face."""
+        if not self._seat:
+            self._seat = Seat(self._make_avatar, self._fallback, self)
 
     def _hear(self, pcm: bytes) -> None:
         self._microphone += pcm

@@ -182,6 +182,7 @@ class RecordOutcome(Command):
     heard_text: str
     interrupted: bool
     anchors: Anchors
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
