@@ -47,6 +47,7 @@ class LiveKitRoom:
         self._person, self._avatar = person, avatar
         self._room = rtc.Room()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._endings: set[asyncio.Task[None]] = set()
         self._microphone: rtc.AudioStream | None = None
         self._captions: dict[str, rtc.TextStreamWriter] = {}
         self._voice: LiveKitVoice | None = None
@@ -97,18 +98,19 @@ class LiveKitRoom:
         await writer.aclose()
 
     async def show_agent_words(self, segment: str, delta: str, *, final: bool) -> None:
-        writer = self._captions.get(segment)
+        # Out of the table while in use: a stream that breaks is not written to again.
+        writer = self._captions.pop(segment, None)
         if writer is None:
             attributes = {"lk.segment_id": segment, "lk.transcription_final": "false"}
             writer = await self._room.local_participant.stream_text(
                 topic="lk.transcription", attributes=attributes
             )
-            self._captions[segment] = writer
         if delta:
             await writer.write(delta)
         if final:
-            del self._captions[segment]
             await writer.aclose(attributes={"lk.transcription_final": "true"})
+        else:
+            self._captions[segment] = writer
 
     async def open_voice(self) -> "LiveKitVoice":
         if self._voice is None:
@@ -127,7 +129,7 @@ class LiveKitRoom:
             await self._microphone.aclose()
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._endings, return_exceptions=True)
         if self._voice:
             if self._room.isconnected():
                 with suppress(UnpublishTrackError):
@@ -183,7 +185,7 @@ class LiveKitRoom:
     def _close_microphone(self) -> None:
         # The stream does not end when the person leaves: it would yield silence for ever.
         if self._microphone:
-            self._spawn(self._microphone.aclose())
+            self._spawn(self._microphone.aclose(), self._endings)
             self._microphone = None
 
     async def _read_microphone(self, stream: rtc.AudioStream) -> None:
@@ -234,10 +236,13 @@ class LiveKitRoom:
             is_replaced = reason == rtc.DisconnectReason.DUPLICATE_IDENTITY
             self._tell(RoomLost(rtc.DisconnectReason.Name(reason), is_replaced))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(
+        self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]] | None = None
+    ) -> None:
+        tasks = self._tasks if among is None else among
         task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
 
 class LiveKitVoice:
