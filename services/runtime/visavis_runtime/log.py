@@ -14,7 +14,8 @@ def configure(service: str, style: str = "console") -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if style == "json":
-        processors += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        # Not dict_tracebacks: it adds the local variables, and those hold what was said.
+        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
         processors.append(structlog.dev.ConsoleRenderer(colors=False, pad_level=False))
     level = structlog.make_filtering_bound_logger(logging.INFO)
