@@ -198,7 +198,11 @@ async def test_a_killed_server_keeps_leases_ids_and_speech(
     await bus.store(subjects.job(SID), b"job")
     await bus.store(subjects.event("turn", SID), b"x", message_id="id")
     await bus.store(subjects.speech(SID), b"pcm")
+    before = _consumer_state(process)
     lease = await fetched(queue)
+    # The server writes deliveries down a moment later: killed before, it hands the item out again,
+    # and only the guard keeps the two holders apart.
+    await until(lambda: _consumer_state(process) != before, "the delivery is on disk")
     await _stop(process, bus, other)
     await _start(process, bus, other)
     waiting = await other.work(subjects.JOBS, "egress")
@@ -209,6 +213,13 @@ async def test_a_killed_server_keeps_leases_ids_and_speech(
     await lease.nak()
     assert (await fetched(waiting)).deliveries == 2
     await waiting.aclose()
+
+
+def _consumer_state(process: ServerProcess) -> bytes:
+    store = Path(process.command[list(process.command).index("-sd") + 1])
+    (folder,) = store.glob("**/VV_JOBS/obs/egress")
+    state = folder / "o.dat"
+    return state.read_bytes() if state.exists() else b""
 
 
 async def test_a_store_across_a_restart_arrives_once(bus: NatsBus, process: ServerProcess) -> None:
