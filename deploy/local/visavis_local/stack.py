@@ -197,6 +197,8 @@ def _environments(stack: LocalStack) -> dict[str, dict[str, str]]:
             "VISAVIS_LLM_BASE_URL": f"{stack.model_server_url}/v1",
             "VISAVIS_LLM_MODEL": MODEL,
             "VISAVIS_LLM_API_KEY": "none",
+            # Of a server that we do not know, nothing is assumed.
+            "VISAVIS_LLM_CONTINUE": "none" if stack.settings.get(OUTSIDE_LLM) else "llamacpp",
         },
         "tts": {"VISAVIS_TTS_ENGINE": "hibari"},
         "egress": livekit | {"VISAVIS_AVATAR": "spatius"},

@@ -35,6 +35,6 @@ def load(kind: type[S]) -> S:
         return kind()
     except ValidationError as error:
         for problem in error.errors():
-            variable = "".join(str(part) for part in problem["loc"])
-            print(f"{variable}: {problem['msg']}", file=sys.stderr)
+            variable = "".join(f"{part}: " for part in problem["loc"])
+            print(variable + problem["msg"].removeprefix("Value error, "), file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None
