@@ -40,6 +40,7 @@ class AudioOnlyAvatar:
 
     async def interrupt(self) -> None:
         self._queue.clear()
+        self._is_ending = False  # also of a request that had not begun to play
         if self._voice and self._is_playing:
             queued_s = self._voice.queued_s
             self._voice.clear()

@@ -1,12 +1,13 @@
 """Keeps an avatar seated: starts it, rebuilds it when it is lost, falls back when it is refused."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
 
 from visavis_egress.avatar import Avatar, OnLost
-from visavis_egress.errors import AvatarError, AvatarRefused, AvatarTrouble, AvatarUnavailable
+from visavis_egress.errors import AvatarError, AvatarTrouble, AvatarUnavailable, RoomUnavailable
 from visavis_egress.room import RoomEvent
 from visavis_runtime import log
 
@@ -17,8 +18,10 @@ OnPlayback = Callable[[RoomEvent], None]
 
 MakeAvatar = Callable[[OnLost, OnPlayback], Awaitable[Avatar]]
 
-_TRIES = 5
 _PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0)
+"""Before each of the five tries in a row."""
+_SETTLED_S = 10.0
+"""An avatar that is lost sooner was never well seated: it counts as a failed try."""
 
 
 class SeatListener(Protocol):
@@ -47,8 +50,7 @@ class Seat:
         self, make: MakeAvatar, fallback: MakeAvatar | None, listener: SeatListener
     ) -> None:
         self._make, self._fallback, self._listener = make, fallback, listener
-        self._avatar: Avatar | None = None
-        self._lost: asyncio.Future[AvatarTrouble] | None = None
+        self._seated: tuple[Avatar, OnLost] | None = None
         self._task = asyncio.create_task(self._run(), name="avatar seat")
 
     async def play(self, pcm: bytes) -> None:
@@ -68,23 +70,24 @@ class Seat:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
-        if self._avatar:
-            await self._avatar.aclose()
-            self._avatar = None
 
     async def _act(self, act: Callable[[Avatar], Awaitable[None]]) -> None:
-        if not self._avatar:
+        if not self._seated:
             return
+        avatar, on_lost = self._seated
         try:
-            await act(self._avatar)
+            await act(avatar)
         except AvatarUnavailable as error:
-            self._on_lost(error.trouble)
-
-    def _on_lost(self, trouble: AvatarTrouble) -> None:
-        if self._lost and not self._lost.done():
-            self._lost.set_result(trouble)
+            on_lost(error.trouble)  # this one's loss: another may be seated by now
 
     async def _run(self) -> None:
+        try:
+            await self._be_seated()
+        except Exception as error:  # the outermost loop: a vendor library may raise anything
+            logger.exception("avatar.crashed")
+            self._listener.avatar_failed(AvatarTrouble("internal", type(error).__name__))
+
+    async def _be_seated(self) -> None:
         try:
             await self._keep_seated(self._make)
         except AvatarError as error:
@@ -93,34 +96,50 @@ class Seat:
                 self._listener.avatar_failed(error.trouble)
                 return
             self._listener.avatar_fallback(error.trouble)
+        else:
+            return
+        try:
             await self._keep_seated(self._fallback)
+        except AvatarError as error:
+            logger.error("avatar.fallback_failed", code=error.trouble.code)
+            self._listener.avatar_failed(error.trouble)
 
     async def _keep_seated(self, make: MakeAvatar) -> None:
+        """Raises AvatarRefused, or AvatarUnavailable after five tries in a row."""
+        tries = 0
         while True:
-            lost = self._lost = asyncio.get_running_loop().create_future()
-            self._avatar, connection_id = await self._start(make)
-            self._listener.avatar_started(connection_id)
-            trouble = await lost
-            gone, self._avatar = self._avatar, None
-            self._listener.avatar_lost(trouble)
-            await gone.aclose()
-
-    async def _start(self, make: MakeAvatar) -> tuple[Avatar, str]:
-        """A started avatar. Raises AvatarRefused, or AvatarUnavailable after five tries."""
-        trouble = AvatarTrouble("unreachable")
-        for pause_s in _PAUSES_S[:_TRIES]:
-            await asyncio.sleep(pause_s)
-            avatar = await make(self._on_lost, self._listener.on_room)
+            await asyncio.sleep(_PAUSES_S[tries])
+            began = time.monotonic()
             try:
-                return avatar, await avatar.start()
-            except AvatarRefused:
-                await avatar.aclose()
-                raise
+                trouble = await self._seat_one(make)
             except AvatarUnavailable as error:
                 trouble = error.trouble
                 logger.warning("avatar.unavailable", code=trouble.code)
-                await avatar.aclose()
-            except asyncio.CancelledError:
-                await avatar.aclose()
-                raise
-        raise AvatarUnavailable(trouble)
+            except RoomUnavailable as error:
+                trouble = AvatarTrouble("roomUnavailable", str(error))
+                logger.warning("avatar.unavailable", code=trouble.code)
+            has_settled = time.monotonic() - began >= _SETTLED_S
+            tries = 0 if has_settled else tries + 1
+            if tries == len(_PAUSES_S):
+                raise AvatarUnavailable(trouble)
+
+    async def _seat_one(self, make: MakeAvatar) -> AvatarTrouble:
+        """One avatar from its start to its loss. Raises AvatarError when it cannot start."""
+        lost: asyncio.Future[AvatarTrouble] = asyncio.get_running_loop().create_future()
+
+        def on_lost(trouble: AvatarTrouble) -> None:
+            if not lost.done():
+                lost.set_result(trouble)
+
+        avatar = await make(on_lost, self._listener.on_room)
+        try:
+            connection_id = await avatar.start()
+            self._seated = avatar, on_lost
+            self._listener.avatar_started(connection_id)
+            trouble = await lost
+            self._seated = None
+            self._listener.avatar_lost(trouble)
+            return trouble
+        finally:
+            self._seated = None
+            await avatar.aclose()

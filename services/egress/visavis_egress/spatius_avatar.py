@@ -86,6 +86,8 @@ class SpatiusAvatar:
             raise self._translate(error) from error
         except (TimeoutError, OSError) as error:
             raise AvatarUnavailable(AvatarTrouble("unreachable", repr(error))) from error
+        except ValueError as error:  # how the SDK calls settings that it cannot use
+            raise AvatarRefused(AvatarTrouble("invalidSettings", str(error))) from error
         self._is_open = True
         return self._connection_id
 
@@ -135,8 +137,9 @@ class SpatiusAvatar:
     def _translate(self, error: spatius.AvatarSDKError) -> AvatarRefused | AvatarUnavailable:
         trouble = self._trouble(error)
         # By status before by code: the SDK names a wrong key sessionTokenExpired.
-        is_key_wrong = error.http_status in (401, 403)
-        is_passing = trouble.code in _PASSING and not is_key_wrong
+        status = error.http_status or 0
+        is_busy = status >= 500 or status == 429
+        is_passing = is_busy or (trouble.code in _PASSING and status not in (401, 403))
         return AvatarUnavailable(trouble) if is_passing else AvatarRefused(trouble)
 
     def _trouble(self, error: Exception) -> AvatarTrouble:
