@@ -24,6 +24,7 @@ logger = log.get(__name__)
 _FRESH_S = 10.0
 """A session that nobody took within this time of its job is rejected, not begun late."""
 _DRAIN_S = 10.0
+_SETTLE_S = 5.0
 
 MakeParts = Callable[[Lease, pb.SessionSpec], Parts]
 """Builds the room, the avatar and the rest for one held session."""
@@ -64,6 +65,8 @@ class Holder:
     async def run(self) -> None:
         """Hold the session until it is over or not ours any more."""
         lease = Lease(self._item, self._bus, self._hall.instance, self._hall.lease_times, monotonic)
+        # From the beginning to the end: LiveKit may take its time at both.
+        keeping = asyncio.create_task(lease.keep(), name=f"lease {self.session_id}")
         try:
             await self._hold(lease)
         except LeaseLost as error:
@@ -71,6 +74,8 @@ class Holder:
         except VisavisError as error:
             self._log.error("session.failed", reason=str(error))
             await self._hand_on(lease)
+        finally:
+            keeping.cancel()
 
     async def _hold(self, lease: Lease) -> None:
         spec_entry = await self._bus.read(f"{self.session_id}.spec")
@@ -123,12 +128,12 @@ class Holder:
             return
         if lease.generation > 1:
             telemetry.TAKE_OVERS_TOTAL.inc()
-        if self._is_draining:  # asked to stop while the lease was taken
-            await self._hand_on(lease)
-            return
         # Idempotent, and needed when LiveKit was restarted meanwhile.
         await self._hall.admin.create(self.session_id)
         conversation = await self._conversation(lease, spec, past)
+        if self._is_draining:  # asked to stop while the lease was taken
+            await self._hand_on(lease)
+            return
         parts = self._hall.make_parts(lease, spec)
         journal = parts.journal
         session = self._session = Session(parts, conversation)
@@ -139,6 +144,7 @@ class Holder:
         try:
             reason = await session.run()
             if reason is not None:
+                await session.settle(_SETTLE_S)  # the end comes last
                 await self._announce_end(journal, reason)
                 await session.close_avatar()
                 await self._wind_up(lease, reason)

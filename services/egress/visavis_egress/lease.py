@@ -100,8 +100,11 @@ class Lease:
 
     async def keep(self) -> None:
         """Renew until the lease is lost; then return."""
-        while self.is_held:
+        while True:
             await asyncio.sleep(self._times.renew_s)
+            # A process that was frozen wakes up here: what has run out stays so.
+            if not self.is_held:
+                break
             asked_at = self._clock()
             try:
                 await self._item.renew()
@@ -109,8 +112,10 @@ class Lease:
                 logger.warning("lease.renewal_failed", session=self.session_id, reason=str(error))
             else:
                 # From the question on, not from the answer: the server's clock ran from there.
-                self._confirmed_at = asked_at
-        logger.warning("lease.lost", session=self.session_id, generation=self.generation)
+                if self.is_held:
+                    self._confirmed_at = asked_at
+        if not self._is_revoked:
+            logger.warning("lease.ran_out", session=self.session_id, generation=self.generation)
 
     async def release(self, delay_s: float = 0.0) -> None:
         """Hand the session on: from here on our own guarded writes are refused too."""

@@ -15,10 +15,12 @@ from livekit.rtc.participant import UnpublishTrackError
 
 from visavis_egress.errors import RoomUnavailable
 from visavis_egress.room import (
+    MAX_TEXT_CHARACTERS,
     MICROPHONE_RATE_HZ,
     AvatarPlayed,
     AvatarPlays,
     ChatArrived,
+    ChatRefused,
     MicrophoneOpened,
     MicrophoneSound,
     OtherAvatarCame,
@@ -36,7 +38,6 @@ _QUEUE_MS = 100
 _FRAME_MS = 20
 _MICROPHONE_FRAMES = 50
 """A second of frames: older ones are dropped when the event loop is late."""
-_CHAT_MAX_CHARACTERS = 2_000
 
 
 class LiveKitRoom:
@@ -200,12 +201,15 @@ class LiveKitRoom:
         text = ""
         try:
             async for piece in reader:
-                text = (text + piece)[: _CHAT_MAX_CHARACTERS + 1]
+                text = (text + piece)[: MAX_TEXT_CHARACTERS + 1]
         except rtc.StreamError as error:
             logger.info("room.chat_broken", reason=str(error))
             return
-        if len(text) > _CHAT_MAX_CHARACTERS or not text.strip() or not is_bound:
-            logger.info("room.chat_refused", bound=is_bound, characters=len(text))
+        if not is_bound or not text.strip():
+            logger.info("room.chat_ignored", bound=is_bound, characters=len(text))
+        elif len(text) > MAX_TEXT_CHARACTERS:
+            reason = f"lk.chat: the text has more than {MAX_TEXT_CHARACTERS} characters"
+            self._tell(ChatRefused(reason))
         else:
             self._tell(ChatArrived(text.strip()))
 

@@ -1,6 +1,8 @@
 """Between the conversation and the contracts: commands to messages and messages to events."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -8,6 +10,15 @@ from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis.session.v1 import session_pb2 as api
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
+from visavis_egress.room import (
+    AvatarPlayed,
+    AvatarPlays,
+    ChatArrived,
+    MicrophoneOpened,
+    PersonCame,
+    PersonWent,
+    RoomEvent,
+)
 from visavis_runtime import subjects
 
 _ORIGINS = {
@@ -15,6 +26,15 @@ _ORIGINS = {
     do.Origin.SPEECH: api.TurnEvent.ORIGIN_SPEECH,
     do.Origin.TEXT: api.TurnEvent.ORIGIN_TEXT,
     do.Origin.SAY: api.TurnEvent.ORIGIN_SAY,
+}
+
+_ROOM_FACTS: dict[type[RoomEvent], Callable[[Any], on.Event]] = {
+    PersonCame: lambda _: on.PersonJoined(),
+    PersonWent: lambda _: on.PersonLeft(),
+    MicrophoneOpened: lambda _: on.MicrophoneReady(),
+    ChatArrived: lambda event: on.TextTyped(event.text),
+    AvatarPlays: lambda _: on.PlaybackStarted(),
+    AvatarPlayed: lambda event: on.PlaybackFinished(event.position_s, event.interrupted),
 }
 
 Record = tuple[str, api.SessionEvent]
@@ -169,3 +189,8 @@ def speech(data: bytes) -> on.Event:
     if chunk.sample_rate_hz != subjects.SPEECH_RATE_HZ or len(chunk.pcm) % 2:
         return on.SynthesizeFailed(epoch, piece.sentence, "WRONG_AUDIO_FORMAT")
     return on.SpeechArrived(epoch, piece.sentence, chunk.sample_offset, chunk.pcm)
+
+
+def room_fact(event: RoomEvent) -> on.Event:
+    """What happened in the room, as the conversation sees it."""
+    return _ROOM_FACTS[type(event)](event)

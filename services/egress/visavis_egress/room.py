@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 MICROPHONE_RATE_HZ = 16_000
+MAX_TEXT_CHARACTERS = 2_000
 
 
 class RoomEvent:
@@ -40,6 +41,13 @@ class ChatArrived(RoomEvent):
     """The bound person typed a text."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRefused(RoomEvent):
+    """The bound person typed something that cannot be taken; `reason` names the field."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

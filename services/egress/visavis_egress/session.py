@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,14 +21,11 @@ from visavis_egress.journal import Journal
 from visavis_egress.lane import Lane
 from visavis_egress.lease import Lease
 from visavis_egress.room import (
-    AvatarPlayed,
-    AvatarPlays,
-    ChatArrived,
-    MicrophoneOpened,
+    MAX_TEXT_CHARACTERS,
+    ChatRefused,
     MicrophoneSound,
     OtherAvatarCame,
     PersonCame,
-    PersonWent,
     Room,
     RoomEvent,
     RoomLost,
@@ -112,18 +109,16 @@ class Session:
 
     async def run(self) -> int | None:
         """Hold the session. Returns its EndReason, or None when it is not ours any more."""
-        listening = await self._inbox.subscribe()
-        listening.append(await self._bus.serve(subjects.control(self._id), self._on_control))
-        self._spawn(self._keep_lease())
-        await self._room.open(self.on_room)
-        self._carry_out(self._conversation.begin(time.monotonic()))
-        self._spawn(self._tick())
-        self._spawn(self._look())
-        try:
+        async with AsyncExitStack() as listening:
+            for subscription in await self._inbox.subscribe():
+                listening.push_async_callback(subscription.aclose)
+            calls = await self._bus.serve(subjects.control(self._id), self._on_control)
+            listening.push_async_callback(calls.aclose)
+            await self._room.open(self.on_room)
+            self._carry_out(self._conversation.begin(time.monotonic()))
+            self._spawn(self._tick())
+            self._spawn(self._look())
             return await self._over
-        finally:
-            for subscription in listening:
-                await subscription.aclose()
 
     async def drain(self, timeout_s: float) -> None:
         """Let the running turn end (at most `timeout_s`), then save what a successor needs."""
@@ -134,19 +129,24 @@ class Session:
                 return
             await asyncio.sleep(_TICK_S)
         self._carry_out([self._conversation.checkpoint()])
-        await self._writes.flush(2.0)
+        await self.settle(2.0)
         self._finish(None)
 
     async def aclose(self) -> None:
         """Leave the room, let the avatar go, stop everything."""
-        await self._writes.flush(2.0)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for lane in (self._writes, self._shows, self._voice):
-            await lane.aclose()
-        await self.close_avatar()
-        await self._room.aclose()
+        async with AsyncExitStack() as leaving:  # the last one first, and none is left out
+            leaving.push_async_callback(self._room.aclose)
+            leaving.push_async_callback(self.close_avatar)
+            for lane in (self._writes, self._shows, self._voice):
+                leaving.push_async_callback(lane.aclose)
+            await self.settle(2.0)
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def settle(self, timeout_s: float) -> None:
+        """Return when everything there was to store is stored."""
+        await self._writes.flush(timeout_s)
 
     async def close_avatar(self) -> None:
         """Let the avatar go before the room does."""
@@ -155,7 +155,12 @@ class Session:
 
     def feed(self, event: on.Event) -> None:
         """Tell the conversation, and do what it wants."""
-        self._carry_out(self._conversation.feed(event, time.monotonic()))
+        if self._over.done():
+            return
+        try:
+            self._carry_out(self._conversation.feed(event, time.monotonic()))
+        except Exception as error:  # a defect: the outermost loop of whatever brought the event
+            self._crash(error)
 
     def _carry_out(self, commands: list[do.Command]) -> None:
         if not self._lease.is_held:
@@ -168,30 +173,36 @@ class Session:
         if not self._over.done():
             self._over.set_result(reason)
 
+    def _crash(self, error: Exception) -> None:
+        """Nothing is handed on, so that it counts: a poisoned session must not go on for ever."""
+        if not self._over.done():
+            self._over.set_exception(error)
+
     # The bus
 
     async def _on_control(self, message: Message) -> bytes:
         try:
             request = pb.ControlRequest.FromString(message.data)
         except DecodeError:
-            error = pb.StageError(code="MALFORMED", message="not a ControlRequest")
-            return pb.ControlReply(error=error).SerializeToString()
+            return _refused("MALFORMED", "not a ControlRequest")
         if request.WhichOneof("call") == "say":
             return await self._say(request.say)
         self._spawn(self._check_desired_state())
         return pb.ControlReply().SerializeToString()
 
     async def _say(self, call: pb.SayCall) -> bytes:
+        if not call.request_id or not 0 < len(call.text.strip()) <= MAX_TEXT_CHARACTERS:
+            message = f"say: a request_id, and a text of 1 to {MAX_TEXT_CHARACTERS} characters"
+            return _refused("INVALID", message)
         committed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         waiting = self._works.say_waiters
         waiting.setdefault(call.request_id, []).append(committed)
         self.feed(on.SayRequested(call.request_id, call.text))
-        try:
-            turn = await asyncio.wait_for(committed, 15.0)
-        except (TimeoutError, BusError):
-            error = pb.StageError(code="UNAVAILABLE", message="the turn could not be stored")
-            return pb.ControlReply(error=error).SerializeToString()
-        return pb.ControlReply(turn=turn).SerializeToString()
+        waits: set[asyncio.Future[Any]] = {committed, self._over}
+        await asyncio.wait(waits, timeout=15.0, return_when=asyncio.FIRST_COMPLETED)
+        if not committed.done():
+            return _refused("UNAVAILABLE", "the turn could not be stored")
+        return pb.ControlReply(turn=committed.result()).SerializeToString()
 
     async def _transcribe(self, command: do.Transcribe) -> None:
         try:
@@ -211,7 +222,8 @@ class Session:
     # The stream of events
 
     def _write(self, work: Callable[[], Awaitable[None]]) -> None:
-        self._writes.put(work)
+        if not self._over.done():  # nothing is told after the end
+            self._writes.put(work)
 
     def _record(self, record: records.Record) -> None:
         async def write() -> None:
@@ -257,25 +269,18 @@ class Session:
         """Take in what the room reports."""
         if isinstance(event, MicrophoneSound):
             self._hear(event.pcm)
-        elif isinstance(event, PersonCame):
-            self._take_seat()
-            self.feed(on.PersonJoined())
-        elif isinstance(event, PersonWent):
-            self.feed(on.PersonLeft())
-        elif isinstance(event, MicrophoneOpened):
-            self.feed(on.MicrophoneReady())
-        elif isinstance(event, ChatArrived):
-            self.feed(on.TextTyped(event.text))
-        elif isinstance(event, AvatarPlays):
-            self.feed(on.PlaybackStarted())
-        elif isinstance(event, AvatarPlayed):
-            self.feed(on.PlaybackFinished(event.position_s, event.interrupted))
         elif isinstance(event, OtherAvatarCame):
             self._spawn(self._evict_others())
+        elif isinstance(event, ChatRefused):
+            self._error(do.RecordError("egress", "TEXT_REFUSED", event.reason, 0))
         elif isinstance(event, RoomLost):
             self._log.warning("room.lost", reason=event.reason)
             self.is_replaced = event.is_replaced
             self._finish(None)
+        else:
+            if isinstance(event, PersonCame):
+                self._take_seat()
+            self.feed(records.room_fact(event))
 
     def _take_seat(self) -> None:
         """The vendor counts connected seconds: they begin when somebody can see the face."""
@@ -360,10 +365,6 @@ class Session:
             if spec.end_requested:
                 self.feed(on.EndRequested(spec.end_reason))
 
-    async def _keep_lease(self) -> None:
-        await self._lease.keep()
-        self._finish(None)
-
     def _spawn(self, work: Awaitable[None]) -> None:
         async def guarded() -> None:
             try:
@@ -372,10 +373,17 @@ class Session:
                 self._finish(None)
             except VisavisError as error:
                 self._log.warning("session.task_failed", reason=str(error))
+            except Exception as error:  # the outermost loop of a task
+                self._crash(error)
 
         task = asyncio.create_task(guarded())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _refused(code: str, message: str) -> bytes:
+    error = pb.StageError(code=code, message=message)
+    return pb.ControlReply(error=error).SerializeToString()
 
 
 def _avatar(step: "api.AvatarEvent.Step.ValueType", trouble: AvatarTrouble) -> api.AvatarEvent:

@@ -22,25 +22,31 @@ class Worker:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping`; returns when every session has been handed on."""
+        # At once and beside the loop below: a fetch may last another 2 s.
+        leaving = asyncio.create_task(self._hand_on(stopping), name="hand on")
         queue = await self._bind(self._hall.bus, stopping)
-        if queue is None:
-            return
-        while not stopping.is_set():
+        while queue and not stopping.is_set():
             if len(self._holders) >= self._slots:
                 await self._wait_for_slot(stopping)
                 continue
             item = await self._fetch(queue)
-            if item is None:
-                continue
-            if stopping.is_set():
+            if item and stopping.is_set():
                 with suppress(BusError):
                     await item.nak()
-                break
-            self._hold(item)
-        await asyncio.gather(*(holder.drain() for holder in self._holders.values()))
+            elif item:
+                self._hold(item)
+        await leaving
+        if queue:
+            await queue.aclose()
+
+    async def _hand_on(self, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        drains = (holder.drain() for holder in self._holders.values())
+        for outcome in await asyncio.gather(*drains, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                logger.error("session.drain_failed", exc_info=outcome)
         if self._holders:
             await asyncio.wait(self._holders, timeout=10.0)
-        await queue.aclose()
 
     def _hold(self, item: WorkItem) -> None:
         holder = Holder(self._hall, item)
