@@ -81,5 +81,7 @@ class Holder:
 def _turn(reply: pipeline.ControlReply) -> int:
     if reply.HasField("error"):
         code, text = reply.error.code, reply.error.message
+        if code == "UNAVAILABLE":  # the holder is handing on: its successor takes the same call
+            raise BusUnavailable(text)
         raise ApiError(grpc.StatusCode.FAILED_PRECONDITION, code, text)
     return reply.turn
