@@ -42,8 +42,10 @@ def _wait_before(stack: LocalStack, name: str) -> None:
             if needed in stack.processes:
                 _wait_for_process(stack, needed)
     elif name == "talk":
+        since = time.monotonic()
         for needed in stack.processes:
             _wait_for_process(stack, needed)
+            print(f"  {needed:<14} ready, {time.monotonic() - since:4.1f} s", flush=True)
 
 
 def _provision(stack: LocalStack) -> None:

@@ -2,13 +2,14 @@
 
 from visavis_local.binaries import livekit_server, nats_server
 from visavis_local.caller_voice import CallerVoice
+from visavis_local.talk.script import SPOKEN_BY_THE_PERSON
 
 
 def main() -> None:
     """Get everything that is not there yet."""
     nats_server()
     livekit_server()
-    CallerVoice()
+    CallerVoice().speak(SPOKEN_BY_THE_PERSON)
 
 
 if __name__ == "__main__":
