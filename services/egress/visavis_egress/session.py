@@ -274,7 +274,8 @@ class Session:
         elif isinstance(event, ChatRefused):
             self._error(do.RecordError("egress", "TEXT_REFUSED", event.reason, 0))
         elif isinstance(event, RoomLost):
-            self._log.warning("room.lost", reason=event.reason)
+            if not self._over.done():  # else it is we who delete it
+                self._log.warning("room.lost", reason=event.reason)
             self.is_replaced = event.is_replaced
             self._finish(None)
         else:
