@@ -8,6 +8,7 @@ import asyncio
 import time
 import wave
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +25,7 @@ FRAME = MICROPHONE_HZ // 50
 # How far capturing runs ahead of the wire. A multiple of 10, else the native library aborts.
 QUEUE_MS = 100
 POLL_S = 0.02
+UNPUBLISH_S = 1.0
 
 STATE_ATTRIBUTE = "lk.agent.state"
 BEHALF_ATTRIBUTE = "lk.publish_on_behalf"
@@ -136,7 +138,10 @@ class Caller:
         publication, self._publication = self._publication, None
         if publication and self.room.isconnected():
             # Disconnecting with a published track leaks threads (livekit 1.2.1).
-            await self.room.local_participant.unpublish_track(publication.sid)
+            # In a room that was just deleted the answer never comes.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(UNPUBLISH_S):
+                    await self.room.local_participant.unpublish_track(publication.sid)
         for track in list(self._streams):
             await self._unhear(track)
         await self.room.disconnect()

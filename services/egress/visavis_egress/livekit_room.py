@@ -35,6 +35,7 @@ logger = log.get(__name__)
 
 _SPEECH_RATE_HZ = 24_000
 _QUEUE_MS = 100
+_UNPUBLISH_S = 1.0
 _FRAME_MS = 20
 _MICROPHONE_FRAMES = 50
 """A second of frames: older ones are dropped when the event loop is late."""
@@ -133,8 +134,10 @@ class LiveKitRoom:
         await asyncio.gather(*self._tasks, *self._endings, return_exceptions=True)
         if self._voice:
             if self._room.isconnected():
-                with suppress(UnpublishTrackError):
-                    await self._room.local_participant.unpublish_track(self._voice.track_sid)
+                # In a room that was just deleted the SDK's answer never comes (tried, 1.2.1).
+                with suppress(UnpublishTrackError, TimeoutError):
+                    async with asyncio.timeout(_UNPUBLISH_S):
+                        await self._room.local_participant.unpublish_track(self._voice.track_sid)
             await self._voice.aclose()
         await self._room.disconnect()
 

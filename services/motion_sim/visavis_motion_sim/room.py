@@ -12,6 +12,7 @@ from visavis_runtime import log
 
 # Lead of the source over what is heard. A multiple of 10, else the native library aborts.
 QUEUE_MS = 100
+_UNPUBLISH_S = 1.0
 # 22,050 Hz has no whole number of samples in 10 ms, the native library's unit.
 _DOUBLED_RATE_HZ = 22050
 
@@ -120,8 +121,10 @@ class LiveKitStage:
         publication, self._publication = self._publication, None
         if publication is not None and self._room.isconnected():
             try:
-                await self._room.local_participant.unpublish_track(publication.sid)
-            except UnpublishTrackError as error:
-                logger.warning("unpublish_failed", error=str(error))
+                # In a room that is being deleted the SDK's answer never comes (tried, 1.2.1).
+                async with asyncio.timeout(_UNPUBLISH_S):
+                    await self._room.local_participant.unpublish_track(publication.sid)
+            except (UnpublishTrackError, TimeoutError) as error:
+                logger.warning("unpublish_failed", error=repr(error))
         await self._room.disconnect()
         await self._source.aclose()
