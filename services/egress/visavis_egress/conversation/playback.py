@@ -99,7 +99,8 @@ class Playback:
         """What was handed over and not heard is to be handed over again, as a new request."""
         start_s = 0.0
         for index, sentence in enumerate(sentences):
-            if self.position_s < start_s + sentence.duration_s:
+            # Never past a sentence whose sound is still to come, though a later one's is there.
+            if self.position_s < start_s + sentence.duration_s or not sentence.is_whole:
                 self._sentence = index
                 self._byte = round((self.position_s - start_s) * RATE_OUT_HZ) * 2
                 break
@@ -133,9 +134,9 @@ def sentence_at(sentences: list[Sentence], position_s: float) -> int:
     start_s = 0.0
     last = 0
     for index, sentence in enumerate(sentences):
-        if not sentence.duration_s or sentence.is_heard:
-            continue
-        if position_s >= start_s - 1e-9:
+        if sentence.duration_s and position_s >= start_s - 1e-9:
             last = index
+        if not sentence.is_whole:
+            break  # what follows cannot have begun
         start_s += sentence.duration_s
     return last

@@ -185,3 +185,28 @@ def test_sentences_heard_before_are_passed_over() -> None:
 def test_the_sentence_at_a_position() -> None:
     sentences = [whole("a", 1), Sentence("left out"), whole("c", 1)]
     assert [sentence_at(sentences, at) for at in (0, 0.99, 1.0, 1.5, 9)] == [0, 0, 2, 2, 2]
+
+
+def test_a_sentence_is_not_reached_before_the_one_before_it_is_whole() -> None:
+    first = Sentence("first")
+    first.add(0, sound(1, 2400))
+    sentences = [first, whole("second", 1, 2)]
+    assert sentence_at(sentences, 0.1) == 0
+    first.close(2400)
+    assert sentence_at(sentences, 0.1) == 1
+
+
+@pytest.mark.parametrize("samples", [0, 2400])
+def test_rewinding_passes_over_no_sentence_whose_sound_is_still_to_come(samples: int) -> None:
+    playback = Playback(TIMING)
+    first = Sentence("first")
+    first.add(0, sound(1, samples))
+    sentences = [first, whole("second", 0.5, 2)]
+    begin = hand_over(playback, sentences, 0.0)
+    playback.start(0.0)
+    playback.advance(1.0)
+    playback.rewind(sentences)
+    assert hand_over(playback, sentences, 1.0) == b""
+    first.add(0, sound(1, 12_000))
+    first.close(12_000)
+    assert begin + hand_over(playback, sentences, 1.0) == sound(1, 12_000) + sound(2, 12_000)
