@@ -183,7 +183,9 @@ def test_sentences_heard_before_are_passed_over() -> None:
 
 
 def test_the_sentence_at_a_position() -> None:
-    sentences = [whole("a", 1), Sentence("left out"), whole("c", 1)]
+    left_out = Sentence("left out")
+    left_out.is_skipped = True
+    sentences = [whole("a", 1), left_out, whole("c", 1)]
     assert [sentence_at(sentences, at) for at in (0, 0.99, 1.0, 1.5, 9)] == [0, 0, 2, 2, 2]
 
 
