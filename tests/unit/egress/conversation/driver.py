@@ -23,10 +23,15 @@ TIMING = Timing()
 C = TypeVar("C", bound=do.Command)
 
 
+def first_value(key: int) -> int:
+    """Where the samples of a sound begin to count: a multiple of 64, different for 1024 keys."""
+    return key * 65 * 64 & 0xFFFF
+
+
 @lru_cache(maxsize=64)
 def sound(key: int, samples: int) -> bytes:
-    """Samples that tell where they come from: sample i of sound `key` is key * 4099 + i."""
-    values = np.arange(key * 4099, key * 4099 + samples) & 0xFFFF
+    """Samples that tell where they come from: sample i is `first_value(key)` + i."""
+    values = np.arange(first_value(key), first_value(key) + samples) & 0xFFFF
     return bytes(values.astype("<u2").tobytes())
 
 
@@ -126,10 +131,13 @@ class Stage:
         """When commands of a kind were given."""
         return [entry.at for entry in self.log if isinstance(entry.command, kind)]
 
-    @property
-    def state(self) -> do.State:
-        """What the room sees."""
-        return self.last(do.SetState).state
+    def shows(self, state: do.State) -> bool:
+        """Is this what the room sees?"""
+        return self.last(do.SetState).state is state
+
+    def is_quiet(self) -> bool:
+        """Nothing is being said, answered or recognised."""
+        return self.brain.is_quiet
 
     @property
     def played(self) -> bytes:
@@ -173,6 +181,20 @@ class Stage:
     def prepare_apology(self, seconds: float = 1.0) -> bytes:
         """The apology's sound arrives, as it does at the session's start."""
         return self.synthesize(self.all(do.Synthesize)[0].epoch, 0, seconds, key=9)
+
+    def ask(self) -> None:
+        """The person asks something; the language model is at it."""
+        self.say("What is it?")
+
+    def speaking(self, *texts: str, seconds: float = 4.0) -> bytes:
+        """The avatar is half a second into an answer: its sound."""
+        self.ask()
+        pcm = self.answer(*texts or ("one two three four five six",), seconds=seconds)
+        self.wait(0.1)
+        self.feed(on.PlaybackStarted())
+        self.wait(0.5)
+        assert self.shows(do.State.SPEAKING)
+        return pcm
 
 
 def speech_events(

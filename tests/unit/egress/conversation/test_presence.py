@@ -31,10 +31,10 @@ def test_a_person_who_left_may_come_back_within_a_minute() -> None:
     presence = Presence(TIMING, 0.0)
     presence.joined(5.0)
     presence.left(10.0)
-    assert not presence.is_there
+    was_there = presence.is_there
     assert presence.end_reason(69.9) is None
     presence.joined(69.9)
-    assert presence.is_there
+    assert (was_there, presence.is_there) == (False, True)
     assert presence.end_reason(500.0) is None
     presence.left(500.0)
     assert presence.end_reason(560.0) == session_pb2.END_REASON_CLIENT_LEFT

@@ -7,7 +7,7 @@ from visavis_egress.conversation.commands import Transcribe
 from visavis_egress.conversation.config import FRAME_S, Timing
 from visavis_egress.conversation.events import VoiceFrame
 from visavis_egress.conversation.listening import Ear
-from visavis_egress.conversation.recognition import Heard, Recognition
+from visavis_egress.conversation.recognition import Recognition
 
 TIMING = Timing()
 
@@ -64,9 +64,13 @@ def test_the_end_of_speech_asks_for_the_whole_utterance_once(speaker: Speaker) -
     assert speaker.recognition.take() is None
     speaker.result(0, " Hello. ")
     heard = speaker.recognition.take()
-    assert heard == Heard(
-        "Hello.", ended_at, pytest.approx(ended_at + 0.5, abs=FRAME_S), speaker.now
+    assert heard
+    assert (heard.text, heard.speech_end_at, heard.transcript_at) == (
+        "Hello.",
+        ended_at,
+        speaker.now,
     )
+    assert heard.endpoint_at == pytest.approx(ended_at + 0.5, abs=FRAME_S)
     assert speaker.recognition.take() is None
     assert speaker.recognition.is_idle
 

@@ -1,5 +1,7 @@
 """What a successor does with the turns that the holder before it left open."""
 
+from typing import Any
+
 from tests.unit.egress.conversation.driver import PERSONA, Stage
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
@@ -18,8 +20,8 @@ def recovered(*turns: Turn, next_turn: int = 4, elapsed_s: float = 600.0) -> Sta
     )
 
 
-def open_turn(number: int = 3, **known: object) -> Turn:
-    return Turn(number, Origin.SPEECH, "Why?", Anchors(1000.0), **known)  # type: ignore[arg-type]
+def open_turn(number: int = 3, **known: Any) -> Turn:
+    return Turn(number, Origin.SPEECH, "Why?", Anchors(1000.0), **known)
 
 
 def test_the_session_goes_on_though_the_person_is_noticed_only_later() -> None:
@@ -95,7 +97,7 @@ def test_a_turn_that_was_not_understood_is_apologised_for() -> None:
 
 
 def test_what_was_heard_before_counts_when_the_successor_is_interrupted_or_ended() -> None:
-    known = {"sentences": ("One.", "Two."), "is_complete": True, "heard": 1}
+    known: dict[str, Any] = {"sentences": ("One.", "Two."), "is_complete": True, "heard": 1}
     interrupted = recovered(open_turn(**known)).seat()
     interrupted.feed(on.TextTyped("Stop."))
     assert interrupted.last(do.RecordOutcome).heard_text == "One."

@@ -1,0 +1,146 @@
+"""Who may stop the avatar, and what has been heard of it then."""
+
+import pytest
+
+from tests.unit.egress.conversation.driver import (
+    Stage,
+)
+from visavis_egress.conversation import commands as do
+from visavis_egress.conversation import events as on
+from visavis_egress.conversation.commands import Origin, State
+from visavis_runtime import subjects
+
+
+def test_three_tenths_of_a_second_of_speech_stop_the_thinking(stage: Stage) -> None:
+    stage.ask()
+    stage.voice(0.29)
+    assert not [c for c in stage.all(do.Cancel) if c.epoch > subjects.epoch(1, 1)]
+    stage.voice(0.04)
+    assert stage.last(do.Cancel) == do.Cancel(subjects.epoch(1, 2))
+    assert not stage.all(do.StopAudio)
+    outcome = stage.last(do.RecordOutcome)
+    assert (outcome.interrupted, outcome.heard_text) == (True, "")
+    stage.voice(0.5)
+    stage.silence(0.55)
+    stage.feed(on.Transcribed(stage.last(do.Transcribe).revision, "I mean that."))
+    stage.feed(on.TurnCommitted(2))
+    assert stage.last(do.Generate).messages[1:] == (("user", "What is it? I mean that."),)
+
+
+def test_three_tenths_of_a_second_of_speech_stop_the_speaking(stage: Stage) -> None:
+    stage.speaking()
+    before = stage.now
+    stage.voice(0.5)
+    assert stage.times(do.StopAudio) == [pytest.approx(before + 0.3, abs=0.04)]
+    assert stage.all(do.StopAudio) == [do.StopAudio(1)]
+    played = len(stage.all(do.PlayAudio))
+    stage.feed(on.PlaybackFinished(2.1, interrupted=True))
+    outcome = stage.last(do.RecordOutcome)
+    assert outcome.interrupted
+    assert outcome.heard_text == "one two three"
+    assert stage.brain.history[-1] == ("assistant", "one two three")
+    stage.wait(3)
+    assert len(stage.all(do.PlayAudio)) == played
+    assert len(stage.all(do.RecordOutcome)) == 1
+    assert not stage.all(do.EndAudio)
+
+
+def test_without_the_avatars_report_the_position_is_our_clocks(stage: Stage) -> None:
+    stage.speaking()  # 0.5 s heard
+    stage.wait(1)
+    stage.voice(0.32)
+    assert not stage.all(do.RecordOutcome)
+    stage.silence(0.35)
+    assert stage.last(do.RecordOutcome).heard_text == "one two"
+    stage.feed(on.PlaybackFinished(1.8, interrupted=True))
+    assert len(stage.all(do.RecordOutcome)) == 1
+
+
+def test_what_was_cancelled_is_never_heard_whatever_arrives(stage: Stage) -> None:
+    stage.ask()
+    old = stage.last(do.Generate).epoch
+    stage.type("Something else.")
+    stage.feed(on.SentencesReady(old, ("Old.",), True))
+    stage.synthesize(old, 0)
+    stage.feed(on.SynthesizeFailed(old, 0, "X"))
+    stage.feed(on.GenerateFailed(old, "X"))
+    stage.feed(on.CommitRepeated(1))
+    stage.feed(on.TurnCommitted(1))
+    stage.wait(1)
+    assert not stage.all(do.PlayAudio)
+    assert not stage.all(do.RecordError)
+    pcm = stage.answer("New.")
+    stage.wait(1)
+    assert stage.played == pcm
+
+
+def test_a_cough_while_the_avatar_speaks_is_ignored(stage: Stage) -> None:
+    stage.speaking()
+    stage.voice(0.2)
+    stage.silence(0.7)
+    assert len(stage.all(do.Transcribe)) == 1
+    assert not stage.all(do.StopAudio)
+    assert not stage.is_quiet()
+    stage.wait(5)
+    assert not stage.last(do.RecordOutcome).interrupted
+
+
+def test_a_cough_while_thinking_is_ignored(stage: Stage) -> None:
+    stage.ask()
+    stage.voice(0.2)
+    stage.silence(0.7)
+    assert len(stage.all(do.Transcribe)) == 1
+    assert not stage.all(do.RecordOutcome)
+
+
+def test_words_spoken_before_an_answer_began_are_not_lost_for_a_short_last_one(
+    stage: Stage,
+) -> None:
+    stage.voice(1)
+    stage.silence(0.55)
+    stage.feed(on.Transcribed(1, "First."))
+    stage.voice(1)  # further words, while the first turn is still being stored
+    stage.silence(0.4)
+    stage.voice(0.1)
+    stage.feed(on.TurnCommitted(1))
+    stage.silence(0.6)
+    assert stage.last(do.Transcribe).revision == 2
+    stage.feed(on.Transcribed(2, "Second."))
+    assert stage.last(do.Commit).text == "Second."
+
+
+def test_a_typed_text_interrupts_and_is_answered(stage: Stage) -> None:
+    stage.speaking()
+    stage.wait(1)
+    stage.feed(on.TextTyped("Stop it."))
+    assert stage.all(do.StopAudio) == [do.StopAudio(1)]
+    assert stage.last(do.Commit) == do.Commit(2, Origin.TEXT, "Stop it.")
+    assert stage.last(do.UserCaption) == do.UserCaption("SG_user_1_2", "Stop it.")
+    stage.feed(on.TurnCommitted(2))
+    assert len(stage.all(do.Generate)) == 1  # the stopped answer is settled first
+    stage.wait(0.4)
+    assert stage.last(do.Generate).turn == 2
+    assert stage.last(do.Generate).messages[-1] == ("user", "Stop it.")
+
+
+def test_a_typed_text_takes_the_place_of_what_is_being_recognised(stage: Stage) -> None:
+    stage.voice(1)
+    stage.silence(0.55)
+    stage.type("Typed.")
+    stage.feed(on.Transcribed(1, "Spoken."))
+    assert [commit.text for commit in stage.all(do.Commit)] == ["Typed."]
+
+
+def test_a_person_who_leaves_is_not_spoken_to(stage: Stage) -> None:
+    stage.speaking()
+    stage.feed(on.PersonLeft())
+    assert stage.all(do.StopAudio) == [do.StopAudio(1)]
+    assert stage.last(do.RecordPresence) == do.RecordPresence(joined=False)
+    assert stage.feed(on.PersonLeft()) == []
+    stage.feed(on.SayRequested("r1", "Anyone?"))
+    stage.feed(on.TurnCommitted(2))
+    stage.wait(5)
+    assert stage.shows(State.IDLE)
+    assert len(stage.all(do.Generate)) == 1
+    stage.feed(on.PersonJoined())
+    assert stage.last(do.Generate).verbatim == "Anyone?"
