@@ -14,7 +14,7 @@ from visavis_egress.conversation.turns import Recovered, Turn
 
 # Derandomised: the same examples on every machine, so that a red build can be repeated.
 PROFILE = settings(
-    max_examples=120,
+    max_examples=500,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -127,7 +127,7 @@ def test_no_order_of_arrival_breaks_a_conversation(
     finish(world, ending)
 
 
-@settings(PROFILE, max_examples=25)
+@settings(PROFILE, max_examples=80)
 @given(st.integers(0, 2**32), scripts)
 def test_in_a_good_world_every_turn_is_answered_without_an_error(
     seed: int, script: list[tuple[float, tuple[str, float]]]

@@ -61,7 +61,7 @@ def test_what_was_cancelled_is_never_heard_whatever_arrives(stage: Stage) -> Non
     old = stage.last(do.Generate).epoch
     stage.type("Something else.")
     stage.feed(on.SentencesReady(old, ("Old.",), True))
-    stage.synthesize(old, 0)
+    stage.synthesize(old, 0, key=5)
     stage.feed(on.SynthesizeFailed(old, 0, "X"))
     stage.feed(on.GenerateFailed(old, "X"))
     stage.feed(on.CommitRepeated(1))

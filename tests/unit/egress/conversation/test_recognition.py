@@ -95,6 +95,17 @@ def test_going_on_withdraws_the_snapshot_and_a_later_one_has_everything(speaker:
     assert heard.text == "the whole"
 
 
+def test_the_text_of_a_withdrawn_snapshot_is_not_waited_for(speaker: Speaker) -> None:
+    speaker.speak()
+    speaker.pause()
+    speaker.speak()
+    speaker.pause()
+    speaker.result(1, "the whole")
+    heard = speaker.recognition.take()
+    assert heard
+    assert heard.text == "the whole"
+
+
 def test_a_noise_after_the_end_moves_neither_the_end_nor_the_decision(speaker: Speaker) -> None:
     speaker.speak()
     ended_at = speaker.now
