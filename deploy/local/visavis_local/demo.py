@@ -19,7 +19,7 @@ from honcho.printer import Printer
 from visavis_local.console import Console, logs_folder
 from visavis_local.places import ROOT
 from visavis_local.stack import SERVICES, LocalStack, StackError
-from visavis_local.talk import KEEP_SERVING
+from visavis_local.talk import KEEP_SERVING, LOG
 
 PROCFILE = ROOT / "deploy" / "local" / "Procfile"
 TALK_STOP_S, SERVICES_STOP_S, SERVERS_STOP_S = 10.0, 12.0, 3.0
@@ -93,6 +93,8 @@ def run(stack: LocalStack, procfile: str, console: Console | None = None) -> int
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
     if sys.stdin.isatty():
         environ[KEEP_SERVING] = "1"
+    if console:
+        environ[LOG] = str(console.logs / "talk.log")
     manager = _Manager(console.hush if console else lambda: None, console)
     wanted = {*stack.processes, "provision", "talk"}
     for name, command in parse_procfile(procfile).processes.items():

@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from visavis_local.processes import answers
 from visavis_local.stack import SERVICES, LocalStack
@@ -18,26 +20,37 @@ WAIT_S = 60.0
 POLL_S = 0.1
 
 
-def _wait(what: str, is_there: Callable[[], bool]) -> None:
+def _wait(what: str, is_there: Callable[[], bool], why_not: Callable[[], str]) -> None:
     """Return once it is there; the process ends with a sentence after WAIT_S."""
     deadline = time.monotonic() + WAIT_S
     while not is_there():
         if time.monotonic() > deadline:
-            raise SystemExit(f"gave up waiting for {what} after {WAIT_S:.0f} s")
+            raise SystemExit(f"gave up waiting for {what} after {WAIT_S:.0f} s{why_not()}")
         time.sleep(POLL_S)
 
 
 def _wait_for_process(stack: LocalStack, name: str) -> None:
     url = stack.process(name).ready_url
     assert url
-    _wait(name, lambda: answers(url))
+    _wait(name, lambda: answers(url), lambda: _refusal(url))
+
+
+def _refusal(url: str) -> str:
+    """What a process that is not ready says about it."""
+    try:
+        urlopen(url, timeout=1.0).close()
+    except HTTPError as error:
+        return ": " + "; ".join(error.read().decode(errors="replace").split("\n"))
+    except OSError:
+        return ": it does not answer"
+    return ""
 
 
 def _wait_before(stack: LocalStack, name: str) -> None:
     if name == "provision":
         _wait_for_process(stack, "nats")
     elif name in SERVICES:
-        _wait("the streams", stack.provisioned.exists)
+        _wait("the streams", stack.provisioned.exists, lambda: "")
         for needed in ("livekit", "model-server", "motion-sim"):
             if needed in stack.processes:
                 _wait_for_process(stack, needed)

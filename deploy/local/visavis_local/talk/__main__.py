@@ -1,6 +1,7 @@
 """Holds the demo's conversation and says how it was; exit status 0 if all was well."""
 
 import asyncio
+import logging
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ from tests.support.session_api import SessionApi
 from tests.support.voices import speak_all
 from visavis.session.v1 import session_pb2 as api
 from visavis_local.stack import OUTSIDE_LLM, LocalStack
-from visavis_local.talk import KEEP_SERVING, script, show, verdict
+from visavis_local.talk import KEEP_SERVING, LOG, script, show, verdict
 from visavis_local.talk.report import Report
 from visavis_local.talk.stage import Stage, Stopped
 from visavis_local.talk.watch import Watch
@@ -28,6 +29,8 @@ _COUNTED = re.compile(
 
 def main() -> None:
     """Talk, judge, leave the verdict; then end, or serve on."""
+    # The media library warns, for example, whenever a room is left.
+    logging.basicConfig(filename=os.environ.get(LOG), level=logging.WARNING)
     secret = os.environ["VISAVIS_TALK_API_KEY"].split(":", 1)[1]
     stack = LocalStack.create(Path(os.environ["VISAVIS_LOCAL_FOLDER"]))
     sys.exit(asyncio.run(_main(stack, secret)))

@@ -2,13 +2,13 @@
 
 CHARACTER = "nova"
 
-QUESTION = "What is the capital of France?"
-FOLLOW_UP = "Thank you. What can I see in that city?"
+QUESTION = "Why is the sky blue?"
+FOLLOW_UP = "Thank you. And what does it look like at night?"
 LONG_ANSWER = (
-    "I will gladly tell you the whole long story of the river that runs through the middle of "
-    "the city and of the many old bridges that people have built across it. The oldest bridge "
-    "that still stands today is called the new bridge, and it was finished more than four hundred "
-    "years ago. In the evening the lamps are lit and the boats go by slowly under the arches."
+    "I will gladly tell you the whole long story of the light that leaves the sun and travels for "
+    "eight minutes through the dark before it reaches the air around our earth. On its way "
+    "through the air the blue part is scattered in all directions, and that is why we see it "
+    "everywhere above us. In the evening the way is longer, and only the red part is left."
 )
 INTERRUPTION = "Please stop there, I have another question. What is your name?"
 GOODBYE = "Thank you very much for your time. Goodbye."

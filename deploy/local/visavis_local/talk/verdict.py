@@ -50,7 +50,8 @@ def _interruption(interruption: Interruption) -> Iterator[str]:
     if interruption.left_s < LEFT_AT_LEAST_S:
         yield f"only {interruption.left_s:.1f} s of the answer were left"
     if interruption.silent_after_s > SILENT_WITHIN_S:
-        yield f"silent after {interruption.silent_after_s:.2f} s, must be {SILENT_WITHIN_S} s"
+        silent_s = interruption.silent_after_s
+        yield f"silent after {silent_s:.2f} s, must be within {SILENT_WITHIN_S} s"
 
 
 def _model(report: Report) -> Iterator[str]:
