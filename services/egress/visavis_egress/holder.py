@@ -122,9 +122,10 @@ class Holder:
         if past.ended is not None:
             await self._wind_up(lease, past.ended)
             return
-        if past.is_poisonous:
-            await self._announce_end(Journal(self._bus, lease), api.END_REASON_WORKER_LOST)
-            await self._wind_up(lease, api.END_REASON_WORKER_LOST)
+        if spec.end_requested or past.is_poisonous:
+            why = spec.end_reason if spec.end_requested else api.END_REASON_WORKER_LOST
+            await self._announce_end(Journal(self._bus, lease), why)
+            await self._wind_up(lease, why)
             return
         if lease.generation > 1:
             telemetry.TAKE_OVERS_TOTAL.inc()

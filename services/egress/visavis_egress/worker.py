@@ -11,6 +11,9 @@ from visavis_runtime.errors import BusError
 
 logger = log.get(__name__)
 
+_LEAVE_S = 10.0
+"""For closing rooms and avatars, after the drain."""
+
 
 class Worker:
     """Pulls a job only while there is a slot for it; nobody counts slots across processes."""
@@ -46,7 +49,7 @@ class Worker:
             if isinstance(outcome, Exception):
                 logger.error("session.drain_failed", exc_info=outcome)
         if self._holders:
-            await asyncio.wait(self._holders, timeout=10.0)
+            await asyncio.wait(self._holders, timeout=_LEAVE_S)
 
     def _hold(self, item: WorkItem) -> None:
         holder = Holder(self._hall, item)
