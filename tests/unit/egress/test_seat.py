@@ -62,6 +62,10 @@ async def _told(listener: Listener, *expected: str) -> None:
     assert listener.told == list(expected)
 
 
+async def _seated(listener: Listener, times: int) -> None:
+    await until(lambda: listener.told.count("started connection") == times, "seated")
+
+
 async def test_it_is_seated_and_speaks(listener: Listener) -> None:
     cast = Casting()
     seat = Seat(cast, None, listener)
@@ -112,7 +116,7 @@ async def test_a_late_failure_of_the_old_one_does_not_cost_the_new_one(listener:
     await _told(listener, "started connection")
     old, held = cast.made[0], asyncio.Event()
 
-    async def slow(_: bytes) -> None:
+    async def slow(pcm: bytes) -> None:
         await held.wait()
         raise AvatarUnavailable(CLOSED)
 
@@ -174,7 +178,7 @@ async def test_avatars_that_are_lost_as_soon_as_seated_end_in_the_fallback(
     cast, voice = Casting(), Casting()
     seat = Seat(cast, voice, listener)
     for number in range(5):
-        await until(lambda n=number: listener.told.count("started connection") == n + 1, "seated")
+        await _seated(listener, number + 1)
         cast.made[-1].on_lost(CLOSED)
     await until(lambda: voice.made, "the fallback")
     assert len(cast.made) == 5
@@ -188,7 +192,7 @@ async def test_avatars_that_lived_well_may_be_lost_for_ever(
     cast = Casting()
     seat = Seat(cast, None, listener)
     for number in range(8):
-        await until(lambda n=number: listener.told.count("started connection") == n + 1, "seated")
+        await _seated(listener, number + 1)
         cast.made[-1].on_lost(CLOSED)
     await until(lambda: len(cast.made) == 9, "the ninth")
     await seat.aclose()
