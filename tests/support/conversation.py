@@ -124,13 +124,15 @@ async def talk(
     *,
     greeting: str = "",
     avatar_fallback: "api.AvatarFallback.ValueType" = api.AVATAR_FALLBACK_UNSPECIFIED,
+    microphone: bool = True,
 ) -> AsyncIterator[Talk]:
     """A session with a person in the room; ended afterwards."""
     overrides = api.SessionOverrides(greeting=greeting)
     if avatar_fallback:
         overrides.avatar_fallback = avatar_fallback
     created = await world.api.create(character, overrides=overrides)
-    async with await Caller.join(created.livekit_url, created.participant_token) as caller:
+    url, token = created.livekit_url, created.participant_token
+    async with await Caller.join(url, token, microphone=microphone) as caller:
         one = Talk(world, created, caller)
         try:
             yield one

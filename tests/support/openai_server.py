@@ -9,7 +9,8 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal
@@ -79,6 +80,19 @@ class OpenAIServer:
         return f"http://127.0.0.1:{self._port}/v1"
 
     async def __aenter__(self) -> "OpenAIServer":
+        await self._start()
+        return self
+
+    @asynccontextmanager
+    async def down(self) -> AsyncIterator[None]:
+        """Nobody listens at the address for a while."""
+        await self._stop()
+        try:
+            yield
+        finally:
+            await self._start()
+
+    async def _start(self) -> None:
         app = web.Application()
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._chat)
@@ -90,7 +104,6 @@ class OpenAIServer:
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
         self._port = self._runner.addresses[0][1]
-        return self
 
     async def __aexit__(
         self,
@@ -98,6 +111,9 @@ class OpenAIServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self._stop()
+
+    async def _stop(self) -> None:
         if self._runner:
             await self._runner.cleanup()
 
