@@ -218,6 +218,9 @@ class Judge:
         waited_s = self._stage.now - self._committed_at.get(outcome.turn, self._stage.now)
         is_known = outcome.turn in self.committed or waited_s >= TIMING.commit_timeout_s
         self.check(is_known, "only committed turns have an outcome, and those given up")
+        newest = max(self._requests, default=0)
+        is_silenced = newest <= self._void_request or self._epoch_of[newest] != outcome.epoch
+        self.check(is_silenced or not outcome.interrupted, "what is interrupted is silenced")
         handed = self.handed()
         groups: dict[Place, list[str]] = {}
         for word in outcome.heard_text.split():
