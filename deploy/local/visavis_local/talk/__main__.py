@@ -82,7 +82,8 @@ async def _talk(stack: LocalStack, secret: str) -> Report:
 
 async def _session(client: SessionApi, wavs: dict[str, Path]) -> Report:
     """Create a session, talk in it, end it."""
-    created = await client.create(script.CHARACTER)
+    shorter = api.SessionOverrides(max_output_tokens=script.MAX_OUTPUT_TOKENS)
+    created = await client.create(script.CHARACTER, overrides=shorter)
     session_id = created.session.session_id
     print(show.heading(f"session {session_id}, character {script.CHARACTER}"), flush=True)
     try:

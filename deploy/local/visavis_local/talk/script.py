@@ -1,6 +1,8 @@
 """What is said in the demo's conversation."""
 
 CHARACTER = "nova"
+MAX_OUTPUT_TOKENS = 50
+"""A tiny model does not find an end by itself, and somebody is waiting for the last line."""
 
 QUESTION = "Why is the sky blue?"
 FOLLOW_UP = "Thank you. And what does it look like at night?"
