@@ -17,15 +17,24 @@ from visavis_local.demo import run
 from visavis_local.stack import LocalStack
 sys.exit(run(LocalStack.create(Path(sys.argv[1])), sys.argv[2]))
 """
+RUN_SHOWN = """
+import os, sys
+from pathlib import Path
+from visavis_local.console import Console
+from visavis_local.demo import run
+from visavis_local.stack import LocalStack
+folder = Path(sys.argv[1])
+sys.exit(run(LocalStack.create(folder), sys.argv[2], Console(folder)))
+"""
 RUN_ONE = "python -m visavis_local.run"
 SERVERS = f"nats: {RUN_ONE} nats\nprovision: {RUN_ONE} provision\n"
 SLEEP = "talk: sleep 600\n"
 SAY = "talk: sh -c 'printf {} > $VISAVIS_LOCAL_FOLDER/verdict'\n"
 
 
-async def _run(folder: Path, procfile: str) -> Process:
+async def _run(folder: Path, procfile: str, program: str = RUN) -> Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", RUN, str(folder), procfile, stdout=PIPE, stderr=STDOUT
+        sys.executable, "-c", program, str(folder), procfile, stdout=PIPE, stderr=STDOUT
     )
 
 
@@ -89,3 +98,38 @@ async def test_ctrl_c_while_serving_leaves_the_verdict_as_it_was(tmp_path: Path)
     process.send_signal(signal.SIGINT)
     said = await _read_until(process, "never written")
     assert await process.wait() == 0, said
+
+
+@pytest.mark.parametrize(
+    ("end", "how"), [("exit 3", "exit status 3"), ("kill -9 $$", "killed by signal 9")]
+)
+async def test_whoever_ended_too_early_is_named_with_its_last_words(
+    tmp_path: Path, end: str, how: str
+) -> None:
+    asr = f"asr: sh -c 'echo last words; {end}'\n"
+    process = await _run(tmp_path, SERVERS + SLEEP + asr, RUN_SHOWN)
+    said = await _read_until(process, "never written")
+    assert await process.wait() == 1
+    assert said.splitlines()[-2:] == [
+        f"demo: asr ended ({how}); its last lines:",
+        "  | last words",
+    ]
+
+
+async def test_the_conversation_ends_before_the_services_and_they_before_the_servers(
+    tmp_path: Path,
+) -> None:
+    """Told to end, each leaves its name; egress takes longer than the kill of honcho's own."""
+    leave = 'trap "sleep {}; echo {} >> $VISAVIS_LOCAL_FOLDER/left; exit" TERM'
+    wait = "echo waiting; while true; do sleep 0.1; done"
+    lines = [
+        f"{name}: sh -c '{leave.format(seconds, name)}; {wait}'"
+        for name, seconds in (("nats", 0), ("egress", 6), ("talk", 1))
+    ]
+    process = await _run(tmp_path, "\n".join(lines))
+    for _ in lines:
+        await _read_until(process, "waiting")
+    process.send_signal(signal.SIGINT)
+    said = await _read_until(process, "never written")
+    assert await process.wait() == 130, said
+    assert (tmp_path / "left").read_text().split() == ["talk", "egress", "nats"]

@@ -16,7 +16,7 @@ HOW_MEASURED = (
     "by the clock of egress, from the end of speech as its voice detector heard it. The first "
     "sound is by the caller's clock, from the last voiced sample that left the microphone "
     "(voice-to-voice). That is earlier by the way of the sound to egress and the detector's "
-    "judgement, about a tenth of a second, so the last step is not the way back alone."
+    "judgement, 0.1 to 0.2 s, so the last step is not the way back alone."
 )
 TINY_MODEL = (
     "The embedded language model is tiny: it proves the plumbing, not wit. A real one is three "
