@@ -206,7 +206,10 @@ class Stage(Generic[W]):
             logger.warning("stage.settle_failed", reason=str(error))
 
     async def _renew(self, sequence: int) -> None:
-        while True:
-            await asyncio.sleep(RENEW_S)
+        await asyncio.sleep(RENEW_S)
+        # A cancel that comes together with the server's answer gets lost in the client's wait_for
+        # (Python 3.11): what is not held any more is not renewed any more.
+        while item := self._held.get(sequence):
             with suppress(BusError):
-                await self._held[sequence].renew()
+                await item.renew()
+            await asyncio.sleep(RENEW_S)
