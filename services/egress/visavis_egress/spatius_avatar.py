@@ -126,7 +126,9 @@ class SpatiusAvatar:
     def _on_error(self, error: Exception) -> None:
         trouble = self._trouble(error)
         logger.warning("avatar.error", code=trouble.code, connection_id=trouble.connection_id)
-        self._reason = trouble
+        # The vendor's own word is kept over the bare fact that the connection broke after it.
+        if self._reason is None or trouble.code != "connectionClosed":
+            self._reason = trouble
 
     def _on_close(self) -> None:
         if self._is_open:
