@@ -7,7 +7,7 @@ import pytest_asyncio
 from livekit import api as livekit
 
 from tests.support.conversation import Talk, World, is_avatar, room_admin, talk
-from tests.support.listener import understood
+from tests.support.listener import heard
 from tests.support.openai_server import Reply
 from tests.support.sim import Sim
 from tests.support.waiting import until
@@ -37,13 +37,6 @@ async def sim(world: World) -> AsyncIterator[Sim]:
     await one.reset()
 
 
-async def heard(one: Talk, since: float) -> str:
-    """What the person understood since then, once it is silent."""
-    recording = one.caller.recording
-    await one.caller.until(lambda: recording.silent_from(recording.end - 0.5) is not None)
-    return await understood(recording, since, recording.end)
-
-
 async def publishers(one: Talk) -> dict[str, int]:
     """Identity and number of tracks of everybody in the room."""
     async with room_admin(one.world) as admin:
@@ -68,7 +61,7 @@ async def test_a_connection_lost_in_mid_sentence_is_rebuilt_and_the_rest_spoken(
         assert await sim.order(error=error, close="drop") >= 1
         outcome = await one.over(1)
         assert (outcome.step, outcome.heard_text) == (api.TurnEvent.STEP_COMPLETED, ANSWER)
-        words = await heard(one, spoken.end)
+        words = await heard(one.caller, spoken.end)
         print("over the seam:", word_error_rate(ANSWER, words), words)
         # A word or two at the seam may be heard twice or not at all.
         assert word_error_rate(ANSWER, words) <= 0.25, words
@@ -92,7 +85,7 @@ async def test_a_connection_that_idles_out_is_rebuilt_before_it_is_needed(
         turn = await one.say("Here I am again.")
         outcome = await one.over(turn)
         assert outcome.heard_text == "Here I am again."
-        assert word_error_rate("Here I am again.", await heard(one, 0.0)) <= 0.3
+        assert word_error_rate("Here I am again.", await heard(one.caller)) <= 0.3
 
 
 async def test_when_the_vendor_refuses_the_voice_goes_on_alone(world: World, sim: Sim) -> None:
@@ -107,7 +100,7 @@ async def test_when_the_vendor_refuses_the_voice_goes_on_alone(world: World, sim
         spoken = await one.ask("Can I see you?")
         outcome = await one.over(1)
         assert outcome.step == api.TurnEvent.STEP_COMPLETED
-        assert word_error_rate(outcome.heard_text, await heard(one, spoken.end)) <= 0.3
+        assert word_error_rate(outcome.heard_text, await heard(one.caller, spoken.end)) <= 0.3
         agent, person = f"agent-{one.session_id}", f"person-{one.session_id}"
         assert await publishers(one) == {agent: 1, person: 1}
         assert (await world.api.get(one.session_id)).state == api.SESSION_STATE_ACTIVE

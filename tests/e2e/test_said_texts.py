@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.support.conversation import Talk, World, is_kind, talk
-from tests.support.listener import understood
+from tests.support.conversation import World, is_kind, talk
+from tests.support.listener import heard
 from tests.support.openai_server import Reply
 from tests.support.words import word_error_rate
 from visavis.session.v1 import session_pb2 as api
@@ -22,13 +22,6 @@ ANSWER = "The oldest painting hangs in the first room. It shows a boat on a quie
 SAID = "The doors will close in ten minutes."
 
 
-async def heard(one: Talk) -> str:
-    """Everything that the person understood so far, once it is silent."""
-    recording = one.caller.recording
-    await one.caller.until(lambda: recording.silent_from(recording.end - 0.5) is not None)
-    return await understood(recording, recording.end - 60, recording.end)
-
-
 def joined(event: api.SessionEvent) -> bool:
     """The person came."""
     return event.user.step == api.UserEvent.STEP_JOINED
@@ -42,7 +35,7 @@ async def test_the_greeting_is_heard_from_its_first_word(world: World) -> None:
         outcome = await one.over(0)
         assert outcome.origin == api.TurnEvent.ORIGIN_GREETING
         assert (outcome.step, outcome.heard_text) == (api.TurnEvent.STEP_COMPLETED, GREETING)
-        words = await heard(one)
+        words = await heard(one.caller)
         assert word_error_rate(GREETING, words) <= 0.2, words
         world.model.replies.append(Reply("At nine."))
         await one.ask("When do you close tonight?")
@@ -70,7 +63,7 @@ async def test_a_say_is_spoken_once_however_often_it_is_asked_for(world: World) 
         # A later one shows that no other was waiting in between.
         other = await one.say("Thank you.", "thanks")
         assert (await one.over(other)).heard_text == "Thank you."
-        words = await heard(one)
+        words = await heard(one.caller)
         assert word_error_rate(f"{SAID} Thank you.", words) <= 0.25, words
         over = [
             noted.event.turn
@@ -92,5 +85,5 @@ async def test_a_say_waits_for_the_answer_that_is_being_spoken(world: World) -> 
         answered, said = await one.over(1), await one.over(turn)
         assert (answered.step, answered.heard_text) == (api.TurnEvent.STEP_COMPLETED, ANSWER)
         assert said.heard_text == SAID
-        words = await heard(one)
+        words = await heard(one.caller)
         assert word_error_rate(f"{ANSWER} {SAID}", words) <= 0.2, words

@@ -35,7 +35,7 @@ async def barge_in(one: Talk, turn: int) -> BargeIn:
     """Ask (as turn `turn`), talk into the middle of the answer, and hear the next one out."""
     model, recording = one.world.model, one.caller.recording
     model.replies.extend((Reply(OLD), Reply(NEW)))
-    asked = await one.ask("Tell me something about whales, please.")
+    asked = await one.ask("Tell me something about the animals in the sea.")
     await one.committed(turn)
     sound = recording.first_audible_after
     await one.caller.until(lambda: sound(asked.end) is not None, 15)

@@ -105,6 +105,16 @@ class Talk:
         """What went wrong so far."""
         return [noted.event.error for noted in self.all(is_kind("error"))]
 
+    def story(self) -> str:
+        """What happened, for the message of a failed test."""
+        events = (f"{noted.at:.2f} {' '.join(str(noted.event).split())}" for noted in self.noted)
+        logs = (
+            f"--- {name}\n{process.tail(_LOG_LINES)}"
+            for name, process in self.world.stack.processes.items()
+            if name not in ("nats", "livekit")
+        )
+        return "\n".join((*events, *logs))
+
     async def aclose(self) -> None:
         """End the session, if it is not over."""
         with suppress(grpc.aio.AioRpcError):
@@ -137,8 +147,7 @@ async def talk(
         try:
             yield one
         except Exception as error:
-            error.add_note("\n".join(f"{noted.at:.2f} {noted.event}" for noted in one.noted))
-            error.add_note(world.stack.logs(_LOG_LINES))
+            error.add_note(one.story())
             raise
         finally:
             await one.aclose()
