@@ -1,11 +1,10 @@
 """What of many processes' output reaches the terminal."""
 
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from honcho.printer import Message
 
 from visavis_local import console
 from visavis_local.console import Console
@@ -14,8 +13,8 @@ WARNING = "2026-11-24T23:36:20Z [warning] bus.disconnected               service
 INFO = "2026-11-24T23:36:20Z [info] turn.over                      turn=1"
 
 
-def _message(name: str | None, data: str | bytes) -> Message:
-    return Message("line", data, datetime.min, name, None)
+def _message(name: str | None, data: str | bytes) -> SimpleNamespace:
+    return SimpleNamespace(name=name, data=data)
 
 
 def test_the_conversation_is_shown_and_the_rest_is_kept(
