@@ -2,6 +2,7 @@
 
 from visavis_local.binaries import livekit_server, nats_server
 from visavis_local.caller_voice import CallerVoice
+from visavis_local.page import build_page
 from visavis_local.talk.script import SPOKEN_BY_THE_PERSON
 
 
@@ -9,6 +10,7 @@ def main() -> None:
     """Get everything that is not there yet."""
     nats_server()
     livekit_server()
+    build_page()
     CallerVoice().speak(SPOKEN_BY_THE_PERSON)
 
 

@@ -1,0 +1,391 @@
+/**
+ * A conversation in a LiveKit room: session, state, captions. No DOM: copy this one file into a
+ * page of your own, give it a `changed` callback, and draw what the snapshot says.
+ */
+import {
+  ConnectionError,
+  ConnectionErrorReason,
+  DisconnectReason,
+  ParticipantKind,
+  RoomEvent,
+  Track,
+  createLocalAudioTrack,
+  type LocalAudioTrack,
+  type Participant,
+  type Room,
+  type TextStreamReader,
+} from "livekit-client";
+
+export type State =
+  | "ready" | "connecting" | "listening" | "thinking" | "speaking" | "reconnecting"
+  | "microphone-off" | "microphone-denied" | "no-microphone"
+  | "link-expired" | "full" | "failed" | "ended";
+
+export type Connection =
+  | "none" | "opening" | "open" | "lost" | "refused" | "full" | "failed" | "over";
+export type Microphone = "unasked" | "on" | "off" | "denied" | "missing";
+
+export interface Caption {
+  readonly id: string;
+  readonly who: "person" | "avatar";
+  readonly text: string;
+  readonly final: boolean;
+}
+
+export interface Session {
+  readonly serverUrl: string;
+  readonly token: string;
+  readonly avatar: { provider: string; app_id: string; avatar_id: string; mode: string };
+}
+
+/** All that a page has to draw. */
+export interface Snapshot {
+  readonly state: State;
+  readonly connection: Connection;
+  readonly microphone: Microphone;
+  readonly captions: readonly Caption[];
+  /** Seconds until the next try while the server is full. */
+  readonly retryInS: number;
+  /** Why it is over, as a sentence; empty before that and after an end that was asked for. */
+  readonly reason: string;
+}
+
+export interface Options {
+  readonly tokenUrl: string;
+  /** Asked for at each start: the choice may change between two conversations. */
+  character(): string;
+  readonly roomName?: string;
+  /** Makes the room; the page decides about its options. */
+  newRoom(session: Session): Room;
+  /** Runs between making the room and connecting: where a face attaches itself. */
+  prepare?(room: Room, session: Session): Promise<void>;
+  changed(snapshot: Snapshot): void;
+  readonly fetch?: typeof fetch;
+  readonly openMicrophone?: () => Promise<LocalAudioTrack>;
+}
+
+/** A reconnect shorter than this is not worth telling (a full one took 67 to 149 ms). */
+export const QUIET_RECONNECT_MS = 300;
+const RPC_MS = 3000;
+const RETRY_S = 5;
+const LONGEST_RETRY_S = 300;
+const AGENT_STATE = "lk.agent.state";
+const ON_BEHALF = "lk.publish_on_behalf";
+
+/** The one mapping from facts to the word that a person reads. */
+export function stateOf(connection: Connection, agent: string, microphone: Microphone): State {
+  const outside: Partial<Record<Connection, State>> = {
+    none: "ready", opening: "connecting", lost: "reconnecting",
+    refused: "link-expired", full: "full", failed: "failed", over: "ended",
+  };
+  const outsideState = outside[connection];
+  if (outsideState) return outsideState;
+  if (agent === "thinking" || agent === "speaking") return agent;
+  if (agent !== "listening" && agent !== "idle") return "connecting";
+  // "Listening" would be a lie while nothing can be heard.
+  if (microphone === "denied") return "microphone-denied";
+  if (microphone === "missing") return "no-microphone";
+  return microphone === "on" ? "listening" : "microphone-off";
+}
+
+/** Captions by segment, in the order of their first word. */
+export class Captions {
+  private readonly bySegment = new Map<string, Caption>();
+
+  put(caption: Caption): void {
+    this.bySegment.set(caption.id, caption);
+  }
+
+  list(): Caption[] {
+    return [...this.bySegment.values()].filter((caption) => caption.text.trim() !== "");
+  }
+
+  clear(): void {
+    this.bySegment.clear();
+  }
+}
+
+export class Conversation {
+  room: Room | undefined;
+  private readonly captions = new Captions();
+  private connection: Connection = "none";
+  private microphone: Microphone = "unasked";
+  private agentState = "";
+  private reason = "";
+  private retryInS = 0;
+  private typed = 0;
+  private attempt = 0;
+  private track: LocalAudioTrack | undefined;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(private readonly options: Options) {}
+
+  snapshot(): Snapshot {
+    const { connection, microphone, retryInS, reason } = this;
+    const state = stateOf(connection, this.agentState, microphone);
+    return { state, connection, microphone, captions: this.captions.list(), retryInS, reason };
+  }
+
+  /** The sound of the person's microphone, for a level meter. */
+  get microphoneTrack(): MediaStreamTrack | undefined {
+    return this.track?.mediaStreamTrack;
+  }
+
+  /** The microphone is asked for first: until the person has answered, no session costs anything. */
+  async start(): Promise<void> {
+    const attempt = ++this.attempt;
+    const isOld = (): boolean => attempt !== this.attempt;
+    clearTimeout(this.timer);
+    this.captions.clear();
+    this.agentState = this.reason = "";
+    this.become("opening");
+    if (!this.track) await this.openMicrophone();
+    if (isOld()) return;
+    const session = await this.requestSession(isOld);
+    if (session && !isOld()) await this.join(session, isOld);
+  }
+
+  async setMicrophone(on: boolean): Promise<void> {
+    if (on && !this.track) {
+      await this.openMicrophone();
+      await this.publishMicrophone();
+    } else if (this.track) {
+      await (on ? this.track.unmute() : this.track.mute());
+      this.microphone = on ? "on" : "off";
+    }
+    this.tell();
+  }
+
+  /** Type instead of speaking. */
+  async say(text: string): Promise<void> {
+    const words = text.trim();
+    if (!words || this.connection !== "open" || !this.room) return;
+    this.captions.put({ id: `typed-${++this.typed}`, who: "person", text: words, final: true });
+    this.tell();
+    await this.room.localParticipant.sendText(words, { topic: "lk.chat" });
+  }
+
+  async interrupt(): Promise<void> {
+    await this.call("visavis.interrupt");
+  }
+
+  async end(): Promise<void> {
+    this.attempt++;
+    clearTimeout(this.timer);
+    await this.call("visavis.end");
+    await this.room?.disconnect();
+    this.finish("");
+  }
+
+  private async openMicrophone(): Promise<void> {
+    try {
+      this.track = await (this.options.openMicrophone ?? createLocalAudioTrack)();
+      this.microphone = "on";
+      this.track.mediaStreamTrack.addEventListener("ended", () => this.loseMicrophone());
+    } catch (error) {
+      const name = error instanceof Error ? error.name : "";
+      this.microphone = name === "NotAllowedError" || name === "SecurityError" ? "denied" : "missing";
+    }
+    this.tell();
+  }
+
+  private loseMicrophone(): void {
+    this.track = undefined;
+    this.microphone = "missing";
+    this.tell();
+  }
+
+  private async publishMicrophone(): Promise<void> {
+    if (!this.track || !this.room) return;
+    await this.room.localParticipant.publishTrack(this.track, { source: Track.Source.Microphone });
+  }
+
+  private async requestSession(isOld: () => boolean): Promise<Session | undefined> {
+    const body = {
+      ...(this.options.roomName ? { room_name: this.options.roomName } : {}),
+      room_config: { agents: [{ agent_name: this.options.character() }] },
+    };
+    let response: Response;
+    try {
+      response = await (this.options.fetch ?? fetch)(this.options.tokenUrl, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(body),
+      });
+      if (isOld()) return undefined;
+      if (response.ok) return sessionFrom(await response.json());
+    } catch {
+      if (!isOld()) this.fail("failed", "The server cannot be reached.");
+      return undefined;
+    }
+    if (response.status === 503 || response.status === 429) this.waitForPlace(response);
+    else if (response.status < 500) this.fail("refused", "");
+    else this.fail("failed", "The server has a problem.");
+    return undefined;
+  }
+
+  private waitForPlace(response: Response): void {
+    const asked = Number(response.headers.get("Retry-After"));
+    this.retryInS = asked > 0 ? Math.min(Math.ceil(asked), LONGEST_RETRY_S) : RETRY_S;
+    this.become("full");
+    const tick = (): void => {
+      this.retryInS -= 1;
+      if (this.retryInS <= 0) void this.start();
+      else {
+        this.tell();
+        this.timer = setTimeout(tick, 1000);
+      }
+    };
+    this.timer = setTimeout(tick, 1000);
+  }
+
+  private async join(session: Session, isOld: () => boolean): Promise<void> {
+    const room = (this.room = this.options.newRoom(session));
+    this.listen(room);
+    try {
+      await this.options.prepare?.(room, session);
+      if (isOld()) return;
+      await room.connect(session.serverUrl, session.token);
+      if (isOld()) return void (await room.disconnect());
+      this.connection = "open";
+      for (const participant of room.remoteParticipants.values()) this.readState(participant);
+      await this.publishMicrophone();
+    } catch (error) {
+      if (isOld()) return;
+      const notAllowed =
+        error instanceof ConnectionError && error.reason === ConnectionErrorReason.NotAllowed;
+      if (notAllowed) this.fail("refused", "");
+      else this.fail("failed", "The conversation's room cannot be reached.");
+      await room.disconnect();
+    }
+    this.tell();
+  }
+
+  private listen(room: Room): void {
+    const mine = (handler: () => void) => (): void => {
+      if (room === this.room) handler();
+    };
+    const isBack = mine(() => this.connection === "lost" && this.become("open"));
+    room
+      .on(RoomEvent.ParticipantConnected, (participant) => this.readState(participant))
+      .on(RoomEvent.ParticipantAttributesChanged, (_, participant) => this.readState(participant))
+      .on(RoomEvent.SignalReconnecting, mine(() => this.loseConnection()))
+      .on(RoomEvent.Reconnecting, mine(() => this.loseConnection()))
+      .on(RoomEvent.Reconnected, () => {
+        clearTimeout(this.timer);
+        isBack();
+      })
+      .on(RoomEvent.Disconnected, (reason) => mine(() => this.finish(sentenceFor(reason)))());
+    room.registerTextStreamHandler("lk.transcription", (reader, from) => {
+      void this.readCaption(reader, from.identity);
+    });
+  }
+
+  private loseConnection(): void {
+    if (this.connection !== "open") return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      if (this.connection === "open") this.become("lost");
+    }, QUIET_RECONNECT_MS);
+  }
+
+  private readState(participant: Participant): void {
+    if (participant.kind !== ParticipantKind.AGENT || participant.attributes[ON_BEHALF]) return;
+    this.agentState = participant.attributes[AGENT_STATE] ?? "";
+    this.tell();
+  }
+
+  /** One stream: a person's text so far as a whole, or an avatar's words as they are said. */
+  private async readCaption(reader: TextStreamReader, from: string): Promise<void> {
+    const id = reader.info.attributes?.["lk.segment_id"] ?? reader.info.id;
+    const who = from === this.room?.localParticipant.identity ? "person" : "avatar";
+    let text = "";
+    let final = true;
+    try {
+      for await (const piece of reader) {
+        text += piece;
+        this.captions.put({ id, who, text, final: false });
+        this.tell();
+      }
+      final = reader.info.attributes?.["lk.transcription_final"] !== "false";
+    } catch {
+      // The sender left or came back anew: what was said stays, and nothing will be added.
+    }
+    if (text) this.captions.put({ id, who, text, final });
+    this.tell();
+  }
+
+  private async call(method: string): Promise<void> {
+    const room = this.room;
+    if (!room || this.connection !== "open") return;
+    const destinationIdentity = agentOf(room);
+    try {
+      await room.localParticipant.performRpc({
+        destinationIdentity, method, payload: "", responseTimeout: RPC_MS,
+      });
+    } catch {
+      // The room is going away, or the agent is being replaced: there is nothing to stop.
+    }
+  }
+
+  private fail(connection: "refused" | "failed", reason: string): void {
+    this.reason = reason;
+    this.stopMicrophone();
+    this.become(connection);
+  }
+
+  private finish(reason: string): void {
+    clearTimeout(this.timer);
+    if (["over", "refused", "failed"].includes(this.connection)) return;
+    this.reason = reason;
+    this.stopMicrophone();
+    this.become("over");
+  }
+
+  private stopMicrophone(): void {
+    this.track?.stop();
+    this.track = undefined;
+    if (this.microphone === "on" || this.microphone === "off") this.microphone = "unasked";
+  }
+
+  private become(connection: Connection): void {
+    this.connection = connection;
+    this.tell();
+  }
+
+  private tell(): void {
+    this.options.changed(this.snapshot());
+  }
+}
+
+/** The agent, not its avatar. */
+function agentOf(room: Room): string {
+  for (const one of room.remoteParticipants.values()) {
+    if (one.kind === ParticipantKind.AGENT && !one.attributes[ON_BEHALF]) return one.identity;
+  }
+  return `agent-${room.name}`;
+}
+
+/** Reads the token endpoint's answer; throws where it is not one. */
+export function sessionFrom(answer: unknown): Session {
+  const { server_url, participant_token, visavis } = answer as Record<string, any>;
+  if (!server_url || !participant_token) throw new TypeError("no address or no token");
+  const avatar = { provider: "none", app_id: "", avatar_id: "", mode: "", ...visavis?.avatar };
+  return { serverUrl: server_url, token: participant_token, avatar };
+}
+
+/** Why the room was left, for the person; empty where nothing has to be explained. */
+export function sentenceFor(reason: DisconnectReason | undefined): string {
+  switch (reason) {
+    case DisconnectReason.CLIENT_INITIATED:
+    case DisconnectReason.ROOM_DELETED:
+    case DisconnectReason.ROOM_CLOSED:
+      return "";
+    case DisconnectReason.DUPLICATE_IDENTITY:
+      return "The conversation went on in another window.";
+    case DisconnectReason.PARTICIPANT_REMOVED:
+      return "The server has ended the conversation.";
+    default:
+      return "The connection was lost.";
+  }
+}
