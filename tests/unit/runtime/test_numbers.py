@@ -1,7 +1,5 @@
 """Subjects, message ids, epochs and PCM lengths."""
 
-import pytest
-
 from tests.support.memory_streams import MemoryStream, declared
 from visavis_runtime import audio, subjects
 
@@ -42,18 +40,8 @@ def test_message_ids_are_those_of_the_protocol() -> None:
 
 def test_the_longest_utterance_is_28_s_and_fits_a_message() -> None:
     longest = subjects.MAX_UTTERANCE_BYTES
-    assert audio.duration_s(bytes(longest), subjects.ASR_RATE_HZ) == 28
+    assert longest == audio.byte_count(28.0, subjects.ASR_RATE_HZ)
     assert longest < declared()[subjects.WORK]["max_msg_size"]
-
-
-@pytest.mark.parametrize("samples", [0, 1, 2400, 2401, 7200])
-def test_chunks_are_whole_samples_and_join_to_the_whole(samples: int) -> None:
-    pcm = bytes(range(256)) * (samples * 2 // 256 + 1)
-    pcm = pcm[: samples * 2]
-    pieces = audio.chunks(pcm, 0.1, subjects.SPEECH_RATE_HZ)
-    assert b"".join(pieces) == pcm
-    assert all(len(piece) == 4800 for piece in pieces[:-1])
-    assert all(0 < len(piece) <= 4800 for piece in pieces)
 
 
 def test_byte_counts_are_whole_samples() -> None:
