@@ -604,6 +604,9 @@ class ControlRequest(_message.Message):
 
     END_FIELD_NUMBER: _builtins.int
     SAY_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    INTERRUPT_FIELD_NUMBER: _builtins.int
+    UPDATE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def end(self) -> Global___EndCall:
         """End the session."""
@@ -612,17 +615,32 @@ class ControlRequest(_message.Message):
     def say(self) -> Global___SayCall:
         """Speak a text."""
 
+    @_builtins.property
+    def text(self) -> Global___TextCall:
+        """Answer a text."""
+
+    @_builtins.property
+    def interrupt(self) -> Global___InterruptCall:
+        """Stop the running answer."""
+
+    @_builtins.property
+    def update(self) -> Global___UpdateCall:
+        """The session has changed."""
+
     def __init__(
         self,
         *,
         end: Global___EndCall | None = ...,
         say: Global___SayCall | None = ...,
+        text: Global___TextCall | None = ...,
+        interrupt: Global___InterruptCall | None = ...,
+        update: Global___UpdateCall | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "end", b"end", "say", b"say"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "end", b"end", "interrupt", b"interrupt", "say", b"say", "text", b"text", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "end", b"end", "say", b"say"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "end", b"end", "interrupt", b"interrupt", "say", b"say", "text", b"text", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["end", "say"]  # noqa: Y015
+    _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["end", "say", "text", "interrupt", "update"]  # noqa: Y015
     _WhichOneofArgType_call: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_call) -> _WhichOneofReturnType_call | None: ...
 
@@ -644,6 +662,66 @@ class EndCall(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EndCall: _TypeAlias = EndCall  # noqa: Y015
+
+@_typing.final
+class TextCall(_message.Message):
+    """TextCall asks the holder to answer a text as if the person had typed it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Idempotency key, of one kind with SayCall's."""
+    text: _builtins.str
+    """The text."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TextCall: _TypeAlias = TextCall  # noqa: Y015
+
+@_typing.final
+class InterruptCall(_message.Message):
+    """InterruptCall asks the holder to stop the running answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InterruptCall: _TypeAlias = InterruptCall  # noqa: Y015
+
+@_typing.final
+class UpdateCall(_message.Message):
+    """UpdateCall asks the holder to look at the spec now; it has when it replies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateCall: _TypeAlias = UpdateCall  # noqa: Y015
 
 @_typing.final
 class SayCall(_message.Message):
@@ -679,8 +757,11 @@ class ControlReply(_message.Message):
 
     TURN_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    INTERRUPTED_FIELD_NUMBER: _builtins.int
     turn: _builtins.int
-    """The turn that was committed."""
+    """The turn that was committed, or stopped."""
+    interrupted: _builtins.bool
+    """An InterruptCall stopped something."""
     @_builtins.property
     def error(self) -> Global___StageError:
         """Set when the call was refused."""
@@ -690,10 +771,11 @@ class ControlReply(_message.Message):
         *,
         turn: _builtins.int = ...,
         error: Global___StageError | None = ...,
+        interrupted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "turn", b"turn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "interrupted", b"interrupted", "turn", b"turn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -797,6 +879,7 @@ class ResolvedCharacter(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _builtins.int
     MAX_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     MAX_DURATION_FIELD_NUMBER: _builtins.int
+    MAX_SILENCE_FIELD_NUMBER: _builtins.int
     instructions: _builtins.str
     """System instructions."""
     voice: _builtins.str
@@ -819,6 +902,10 @@ class ResolvedCharacter(_message.Message):
     def max_duration(self) -> _duration_pb2.Duration:
         """Longest life of the session."""
 
+    @_builtins.property
+    def max_silence(self) -> _duration_pb2.Duration:
+        """Longest silence of both sides; zero: no limit."""
+
     def __init__(
         self,
         *,
@@ -832,10 +919,11 @@ class ResolvedCharacter(_message.Message):
         temperature: _builtins.float = ...,
         max_output_tokens: _builtins.int = ...,
         max_duration: _duration_pb2.Duration | None = ...,
+        max_silence: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["max_duration", b"max_duration"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["max_duration", b"max_duration", "max_silence", b"max_silence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["apology", b"apology", "avatar_fallback", b"avatar_fallback", "avatar_id", b"avatar_id", "greeting", b"greeting", "instructions", b"instructions", "language", b"language", "max_duration", b"max_duration", "max_output_tokens", b"max_output_tokens", "temperature", b"temperature", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apology", b"apology", "avatar_fallback", b"avatar_fallback", "avatar_id", b"avatar_id", "greeting", b"greeting", "instructions", b"instructions", "language", b"language", "max_duration", b"max_duration", "max_output_tokens", b"max_output_tokens", "max_silence", b"max_silence", "temperature", b"temperature", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

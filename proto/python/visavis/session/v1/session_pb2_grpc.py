@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class SessionServiceStub:
     """SessionService opens, watches, steers and ends conversations.
-    Every call needs an API key in the metadata entry `authorization: Bearer <key>`.
+    Every call needs an API key in the metadata entry `authorization: Bearer <key>`. The keys of a
+    deployment are equals: each of them sees and steers every session.
     Errors carry google.rpc details: ErrorInfo always, BadRequest for a wrong field, RetryInfo where
     trying again helps.
     """
@@ -48,6 +49,11 @@ class SessionServiceStub:
                 request_serializer=visavis_dot_session_dot_v1_dot_session__pb2.GetSessionRequest.SerializeToString,
                 response_deserializer=visavis_dot_session_dot_v1_dot_session__pb2.GetSessionResponse.FromString,
                 _registered_method=True)
+        self.ListSessions = channel.unary_unary(
+                '/visavis.session.v1.SessionService/ListSessions',
+                request_serializer=visavis_dot_session_dot_v1_dot_session__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=visavis_dot_session_dot_v1_dot_session__pb2.ListSessionsResponse.FromString,
+                _registered_method=True)
         self.EndSession = channel.unary_unary(
                 '/visavis.session.v1.SessionService/EndSession',
                 request_serializer=visavis_dot_session_dot_v1_dot_session__pb2.EndSessionRequest.SerializeToString,
@@ -63,11 +69,32 @@ class SessionServiceStub:
                 request_serializer=visavis_dot_session_dot_v1_dot_session__pb2.SayRequest.SerializeToString,
                 response_deserializer=visavis_dot_session_dot_v1_dot_session__pb2.SayResponse.FromString,
                 _registered_method=True)
+        self.SendText = channel.unary_unary(
+                '/visavis.session.v1.SessionService/SendText',
+                request_serializer=visavis_dot_session_dot_v1_dot_session__pb2.SendTextRequest.SerializeToString,
+                response_deserializer=visavis_dot_session_dot_v1_dot_session__pb2.SendTextResponse.FromString,
+                _registered_method=True)
+        self.Interrupt = channel.unary_unary(
+                '/visavis.session.v1.SessionService/Interrupt',
+                request_serializer=visavis_dot_session_dot_v1_dot_session__pb2.InterruptRequest.SerializeToString,
+                response_deserializer=visavis_dot_session_dot_v1_dot_session__pb2.InterruptResponse.FromString,
+                _registered_method=True)
+        self.UpdateSession = channel.unary_unary(
+                '/visavis.session.v1.SessionService/UpdateSession',
+                request_serializer=visavis_dot_session_dot_v1_dot_session__pb2.UpdateSessionRequest.SerializeToString,
+                response_deserializer=visavis_dot_session_dot_v1_dot_session__pb2.UpdateSessionResponse.FromString,
+                _registered_method=True)
+        self.CreateParticipantToken = channel.unary_unary(
+                '/visavis.session.v1.SessionService/CreateParticipantToken',
+                request_serializer=visavis_dot_session_dot_v1_dot_session__pb2.CreateParticipantTokenRequest.SerializeToString,
+                response_deserializer=visavis_dot_session_dot_v1_dot_session__pb2.CreateParticipantTokenResponse.FromString,
+                _registered_method=True)
 
 
 class SessionServiceServicer:
     """SessionService opens, watches, steers and ends conversations.
-    Every call needs an API key in the metadata entry `authorization: Bearer <key>`.
+    Every call needs an API key in the metadata entry `authorization: Bearer <key>`. The keys of a
+    deployment are equals: each of them sees and steers every session.
     Errors carry google.rpc details: ErrorInfo always, BadRequest for a wrong field, RetryInfo where
     trying again helps.
     """
@@ -88,8 +115,17 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSessions(self, request, context):
+        """ListSessions shows the sessions that are remembered (a day and two hours after their last
+        change), in pages, those changed longest ago first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def EndSession(self, request, context):
-        """EndSession ends a session with the reason API. Repeating it is harmless.
+        """EndSession ends a session with the reason API, or ADMIN for a key that the deployment names as
+        an operator's. Repeating it is harmless.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,6 +147,39 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SendText(self, request, context):
+        """SendText is the person typing: what is being said stops, and the text is answered. The reply
+        comes when the turn is committed; repeating it with the same request_id asks once. UNAVAILABLE
+        with RetryInfo while nobody holds the session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Interrupt(self, request, context):
+        """Interrupt stops the answer that is running. Turns that wait behind it follow. UNAVAILABLE with
+        RetryInfo while nobody holds the session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSession(self, request, context):
+        """UpdateSession changes a session from its next turn on; a worker that takes the session over
+        has the change too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateParticipantToken(self, request, context):
+        """CreateParticipantToken gives the session's person a fresh room token, for joining (again)
+        after the first one ran out. FAILED_PRECONDITION when the session is over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -123,6 +192,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.GetSession,
                     request_deserializer=visavis_dot_session_dot_v1_dot_session__pb2.GetSessionRequest.FromString,
                     response_serializer=visavis_dot_session_dot_v1_dot_session__pb2.GetSessionResponse.SerializeToString,
+            ),
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=visavis_dot_session_dot_v1_dot_session__pb2.ListSessionsRequest.FromString,
+                    response_serializer=visavis_dot_session_dot_v1_dot_session__pb2.ListSessionsResponse.SerializeToString,
             ),
             'EndSession': grpc.unary_unary_rpc_method_handler(
                     servicer.EndSession,
@@ -139,6 +213,26 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     request_deserializer=visavis_dot_session_dot_v1_dot_session__pb2.SayRequest.FromString,
                     response_serializer=visavis_dot_session_dot_v1_dot_session__pb2.SayResponse.SerializeToString,
             ),
+            'SendText': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendText,
+                    request_deserializer=visavis_dot_session_dot_v1_dot_session__pb2.SendTextRequest.FromString,
+                    response_serializer=visavis_dot_session_dot_v1_dot_session__pb2.SendTextResponse.SerializeToString,
+            ),
+            'Interrupt': grpc.unary_unary_rpc_method_handler(
+                    servicer.Interrupt,
+                    request_deserializer=visavis_dot_session_dot_v1_dot_session__pb2.InterruptRequest.FromString,
+                    response_serializer=visavis_dot_session_dot_v1_dot_session__pb2.InterruptResponse.SerializeToString,
+            ),
+            'UpdateSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSession,
+                    request_deserializer=visavis_dot_session_dot_v1_dot_session__pb2.UpdateSessionRequest.FromString,
+                    response_serializer=visavis_dot_session_dot_v1_dot_session__pb2.UpdateSessionResponse.SerializeToString,
+            ),
+            'CreateParticipantToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateParticipantToken,
+                    request_deserializer=visavis_dot_session_dot_v1_dot_session__pb2.CreateParticipantTokenRequest.FromString,
+                    response_serializer=visavis_dot_session_dot_v1_dot_session__pb2.CreateParticipantTokenResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'visavis.session.v1.SessionService', rpc_method_handlers)
@@ -149,7 +243,8 @@ def add_SessionServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SessionService:
     """SessionService opens, watches, steers and ends conversations.
-    Every call needs an API key in the metadata entry `authorization: Bearer <key>`.
+    Every call needs an API key in the metadata entry `authorization: Bearer <key>`. The keys of a
+    deployment are equals: each of them sees and steers every session.
     Errors carry google.rpc details: ErrorInfo always, BadRequest for a wrong field, RetryInfo where
     trying again helps.
     """
@@ -198,6 +293,33 @@ class SessionService:
             '/visavis.session.v1.SessionService/GetSession',
             visavis_dot_session_dot_v1_dot_session__pb2.GetSessionRequest.SerializeToString,
             visavis_dot_session_dot_v1_dot_session__pb2.GetSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visavis.session.v1.SessionService/ListSessions',
+            visavis_dot_session_dot_v1_dot_session__pb2.ListSessionsRequest.SerializeToString,
+            visavis_dot_session_dot_v1_dot_session__pb2.ListSessionsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -279,6 +401,114 @@ class SessionService:
             '/visavis.session.v1.SessionService/Say',
             visavis_dot_session_dot_v1_dot_session__pb2.SayRequest.SerializeToString,
             visavis_dot_session_dot_v1_dot_session__pb2.SayResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendText(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visavis.session.v1.SessionService/SendText',
+            visavis_dot_session_dot_v1_dot_session__pb2.SendTextRequest.SerializeToString,
+            visavis_dot_session_dot_v1_dot_session__pb2.SendTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Interrupt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visavis.session.v1.SessionService/Interrupt',
+            visavis_dot_session_dot_v1_dot_session__pb2.InterruptRequest.SerializeToString,
+            visavis_dot_session_dot_v1_dot_session__pb2.InterruptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visavis.session.v1.SessionService/UpdateSession',
+            visavis_dot_session_dot_v1_dot_session__pb2.UpdateSessionRequest.SerializeToString,
+            visavis_dot_session_dot_v1_dot_session__pb2.UpdateSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateParticipantToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visavis.session.v1.SessionService/CreateParticipantToken',
+            visavis_dot_session_dot_v1_dot_session__pb2.CreateParticipantTokenRequest.SerializeToString,
+            visavis_dot_session_dot_v1_dot_session__pb2.CreateParticipantTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

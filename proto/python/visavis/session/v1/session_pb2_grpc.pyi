@@ -28,7 +28,8 @@ GRPC_VERSION: str
 
 class SessionServiceStub:
     """SessionService opens, watches, steers and ends conversations.
-    Every call needs an API key in the metadata entry `authorization: Bearer <key>`.
+    Every call needs an API key in the metadata entry `authorization: Bearer <key>`. The keys of a
+    deployment are equals: each of them sees and steers every session.
     Errors carry google.rpc details: ErrorInfo always, BadRequest for a wrong field, RetryInfo where
     trying again helps.
     """
@@ -44,8 +45,14 @@ class SessionServiceStub:
     """
     GetSession: _grpc.UnaryUnaryMultiCallable[_session_pb2.GetSessionRequest, _session_pb2.GetSessionResponse]
     """GetSession tells the state of a session. NOT_FOUND for an unknown or expired id."""
+    ListSessions: _grpc.UnaryUnaryMultiCallable[_session_pb2.ListSessionsRequest, _session_pb2.ListSessionsResponse]
+    """ListSessions shows the sessions that are remembered (a day and two hours after their last
+    change), in pages, those changed longest ago first.
+    """
     EndSession: _grpc.UnaryUnaryMultiCallable[_session_pb2.EndSessionRequest, _session_pb2.EndSessionResponse]
-    """EndSession ends a session with the reason API. Repeating it is harmless."""
+    """EndSession ends a session with the reason API, or ADMIN for a key that the deployment names as
+    an operator's. Repeating it is harmless.
+    """
     WatchSession: _grpc.UnaryStreamMultiCallable[_session_pb2.WatchSessionRequest, _session_pb2.WatchSessionResponse]
     """WatchSession streams the events of a session, from its beginning or after a cursor, and closes
     when the session has ended.
@@ -54,11 +61,29 @@ class SessionServiceStub:
     """Say makes the avatar speak a text. The reply comes when the turn is committed; repeating it
     with the same request_id speaks once. UNAVAILABLE with RetryInfo while nobody holds the session.
     """
+    SendText: _grpc.UnaryUnaryMultiCallable[_session_pb2.SendTextRequest, _session_pb2.SendTextResponse]
+    """SendText is the person typing: what is being said stops, and the text is answered. The reply
+    comes when the turn is committed; repeating it with the same request_id asks once. UNAVAILABLE
+    with RetryInfo while nobody holds the session.
+    """
+    Interrupt: _grpc.UnaryUnaryMultiCallable[_session_pb2.InterruptRequest, _session_pb2.InterruptResponse]
+    """Interrupt stops the answer that is running. Turns that wait behind it follow. UNAVAILABLE with
+    RetryInfo while nobody holds the session.
+    """
+    UpdateSession: _grpc.UnaryUnaryMultiCallable[_session_pb2.UpdateSessionRequest, _session_pb2.UpdateSessionResponse]
+    """UpdateSession changes a session from its next turn on; a worker that takes the session over
+    has the change too.
+    """
+    CreateParticipantToken: _grpc.UnaryUnaryMultiCallable[_session_pb2.CreateParticipantTokenRequest, _session_pb2.CreateParticipantTokenResponse]
+    """CreateParticipantToken gives the session's person a fresh room token, for joining (again)
+    after the first one ran out. FAILED_PRECONDITION when the session is over.
+    """
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
     """SessionService opens, watches, steers and ends conversations.
-    Every call needs an API key in the metadata entry `authorization: Bearer <key>`.
+    Every call needs an API key in the metadata entry `authorization: Bearer <key>`. The keys of a
+    deployment are equals: each of them sees and steers every session.
     Errors carry google.rpc details: ErrorInfo always, BadRequest for a wrong field, RetryInfo where
     trying again helps.
     """
@@ -71,8 +96,14 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """
     GetSession: _aio.UnaryUnaryMultiCallable[_session_pb2.GetSessionRequest, _session_pb2.GetSessionResponse]  # type: ignore[assignment]
     """GetSession tells the state of a session. NOT_FOUND for an unknown or expired id."""
+    ListSessions: _aio.UnaryUnaryMultiCallable[_session_pb2.ListSessionsRequest, _session_pb2.ListSessionsResponse]  # type: ignore[assignment]
+    """ListSessions shows the sessions that are remembered (a day and two hours after their last
+    change), in pages, those changed longest ago first.
+    """
     EndSession: _aio.UnaryUnaryMultiCallable[_session_pb2.EndSessionRequest, _session_pb2.EndSessionResponse]  # type: ignore[assignment]
-    """EndSession ends a session with the reason API. Repeating it is harmless."""
+    """EndSession ends a session with the reason API, or ADMIN for a key that the deployment names as
+    an operator's. Repeating it is harmless.
+    """
     WatchSession: _aio.UnaryStreamMultiCallable[_session_pb2.WatchSessionRequest, _session_pb2.WatchSessionResponse]  # type: ignore[assignment]
     """WatchSession streams the events of a session, from its beginning or after a cursor, and closes
     when the session has ended.
@@ -81,10 +112,28 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Say makes the avatar speak a text. The reply comes when the turn is committed; repeating it
     with the same request_id speaks once. UNAVAILABLE with RetryInfo while nobody holds the session.
     """
+    SendText: _aio.UnaryUnaryMultiCallable[_session_pb2.SendTextRequest, _session_pb2.SendTextResponse]  # type: ignore[assignment]
+    """SendText is the person typing: what is being said stops, and the text is answered. The reply
+    comes when the turn is committed; repeating it with the same request_id asks once. UNAVAILABLE
+    with RetryInfo while nobody holds the session.
+    """
+    Interrupt: _aio.UnaryUnaryMultiCallable[_session_pb2.InterruptRequest, _session_pb2.InterruptResponse]  # type: ignore[assignment]
+    """Interrupt stops the answer that is running. Turns that wait behind it follow. UNAVAILABLE with
+    RetryInfo while nobody holds the session.
+    """
+    UpdateSession: _aio.UnaryUnaryMultiCallable[_session_pb2.UpdateSessionRequest, _session_pb2.UpdateSessionResponse]  # type: ignore[assignment]
+    """UpdateSession changes a session from its next turn on; a worker that takes the session over
+    has the change too.
+    """
+    CreateParticipantToken: _aio.UnaryUnaryMultiCallable[_session_pb2.CreateParticipantTokenRequest, _session_pb2.CreateParticipantTokenResponse]  # type: ignore[assignment]
+    """CreateParticipantToken gives the session's person a fresh room token, for joining (again)
+    after the first one ran out. FAILED_PRECONDITION when the session is over.
+    """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     """SessionService opens, watches, steers and ends conversations.
-    Every call needs an API key in the metadata entry `authorization: Bearer <key>`.
+    Every call needs an API key in the metadata entry `authorization: Bearer <key>`. The keys of a
+    deployment are equals: each of them sees and steers every session.
     Errors carry google.rpc details: ErrorInfo always, BadRequest for a wrong field, RetryInfo where
     trying again helps.
     """
@@ -109,12 +158,24 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         """GetSession tells the state of a session. NOT_FOUND for an unknown or expired id."""
 
     @_abc_1.abstractmethod
+    def ListSessions(
+        self,
+        request: _session_pb2.ListSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_pb2.ListSessionsResponse, _abc.Awaitable[_session_pb2.ListSessionsResponse]]:
+        """ListSessions shows the sessions that are remembered (a day and two hours after their last
+        change), in pages, those changed longest ago first.
+        """
+
+    @_abc_1.abstractmethod
     def EndSession(
         self,
         request: _session_pb2.EndSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_pb2.EndSessionResponse, _abc.Awaitable[_session_pb2.EndSessionResponse]]:
-        """EndSession ends a session with the reason API. Repeating it is harmless."""
+        """EndSession ends a session with the reason API, or ADMIN for a key that the deployment names as
+        an operator's. Repeating it is harmless.
+        """
 
     @_abc_1.abstractmethod
     def WatchSession(
@@ -134,6 +195,47 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_session_pb2.SayResponse, _abc.Awaitable[_session_pb2.SayResponse]]:
         """Say makes the avatar speak a text. The reply comes when the turn is committed; repeating it
         with the same request_id speaks once. UNAVAILABLE with RetryInfo while nobody holds the session.
+        """
+
+    @_abc_1.abstractmethod
+    def SendText(
+        self,
+        request: _session_pb2.SendTextRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_pb2.SendTextResponse, _abc.Awaitable[_session_pb2.SendTextResponse]]:
+        """SendText is the person typing: what is being said stops, and the text is answered. The reply
+        comes when the turn is committed; repeating it with the same request_id asks once. UNAVAILABLE
+        with RetryInfo while nobody holds the session.
+        """
+
+    @_abc_1.abstractmethod
+    def Interrupt(
+        self,
+        request: _session_pb2.InterruptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_pb2.InterruptResponse, _abc.Awaitable[_session_pb2.InterruptResponse]]:
+        """Interrupt stops the answer that is running. Turns that wait behind it follow. UNAVAILABLE with
+        RetryInfo while nobody holds the session.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateSession(
+        self,
+        request: _session_pb2.UpdateSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_pb2.UpdateSessionResponse, _abc.Awaitable[_session_pb2.UpdateSessionResponse]]:
+        """UpdateSession changes a session from its next turn on; a worker that takes the session over
+        has the change too.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateParticipantToken(
+        self,
+        request: _session_pb2.CreateParticipantTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_pb2.CreateParticipantTokenResponse, _abc.Awaitable[_session_pb2.CreateParticipantTokenResponse]]:
+        """CreateParticipantToken gives the session's person a fresh room token, for joining (again)
+        after the first one ran out. FAILED_PRECONDITION when the session is over.
         """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
