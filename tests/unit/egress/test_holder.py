@@ -11,10 +11,10 @@ from tests.unit.egress.conftest import MovableClock
 from tests.unit.egress.stage import GREETING, SID, Stage
 from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis.session.v1 import session_pb2 as api
-from visavis_egress.errors import RoomUnavailable
+from visavis_egress.errors import AvatarTrouble, RoomUnavailable
 from visavis_egress.room import ChatArrived, ChatRefused, PersonWent, RoomLost
 from visavis_runtime import subjects
-from visavis_runtime.bus import Message
+from visavis_runtime.bus import Guard, Message, Receipt
 from visavis_runtime.errors import NobodyThere, WrongRevision
 
 CREATING, ACTIVE = api.SESSION_STATE_CREATING, api.SESSION_STATE_ACTIVE
@@ -172,6 +172,35 @@ async def test_the_end_is_told_last_and_then_done(stage: Stage) -> None:
         assert not await stage.has_job()
         assert held.room.closed == 1
         assert [one.closed for one in held.cast.made] == [1]
+
+
+async def test_nothing_is_told_after_the_end_however_slow_the_bus(
+    stage: Stage, server: MemoryServer
+) -> None:
+    class Slow(MemoryBus):
+        async def store(
+            self, subject: str, data: bytes, *, message_id: str = "", guard: Guard | None = None
+        ) -> Receipt:
+            if subject.startswith("vv.event."):
+                await asyncio.sleep(0.02)
+            if subject == subjects.event("session", SID) and stage.casts[0].made:
+                stage.casts[0].made[0].on_lost(AvatarTrouble("connectionClosed"))
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            return await super().store(subject, data, message_id=message_id, guard=guard)
+
+    await stage.ask_for()
+    async with stage.held(Slow(server)) as held:
+        await held.person_comes()
+        stage.stages.is_mute = True
+        await stage.say("Something long.")
+        await stage.request_end()
+        await stage.control(pb.ControlRequest(end=pb.EndCall()))
+        await held.over()
+    *_, outcome, checkpoint, end = await stage.records()
+    assert outcome.event.turn.step == api.TurnEvent.STEP_INTERRUPTED
+    assert checkpoint.HasField("checkpoint")
+    assert end.event.session.step == api.SessionChanged.STEP_ENDED
 
 
 async def test_an_end_that_was_asked_for_early_is_found_at_the_take_over(stage: Stage) -> None:

@@ -228,11 +228,12 @@ async def test_a_thawed_process_does_not_renew_what_has_run_out(
 async def test_an_answer_that_comes_too_late_renews_nothing(
     bus: TroubledBus, item: WorkItem, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def frozen() -> None:
-        clock.now += 60.0
+    async def slow() -> None:
+        clock.now += FAST.fence_s * 0.2
 
-    monkeypatch.setattr(item, "renew", frozen)
+    monkeypatch.setattr(item, "renew", slow)
     lease = _lease(bus, item, clock, FAST)
+    clock.now += FAST.fence_s * 0.9  # the question is in time, the answer is not
     await asyncio.wait_for(lease.keep(), 2.0)
     assert not lease.is_held
 
