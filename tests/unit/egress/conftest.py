@@ -5,6 +5,7 @@ import time
 import pytest
 
 from tests.support.memory_bus import MemoryServer
+from tests.unit.egress.stage import Stage
 
 
 class Clock:
@@ -45,3 +46,11 @@ async def server(server_clock: MovableClock) -> MemoryServer:
     server = MemoryServer(server_clock)
     server.longest_fetch_s = 0.05
     return server
+
+
+@pytest.fixture
+async def stage(server: MemoryServer) -> Stage:
+    """The bus, the model stages at work, no process yet."""
+    one = Stage(server)
+    await one.stages.listen()
+    return one

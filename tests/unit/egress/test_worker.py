@@ -30,13 +30,6 @@ class Process:
         await asyncio.wait_for(asyncio.shield(self.running), within_s)
 
 
-@pytest.fixture
-async def stage(server: MemoryServer) -> Stage:
-    one = Stage(server)
-    await one.stages.listen()
-    return one
-
-
 async def _states(stage: Stage) -> list[str]:
     states = [(await stage.status(sid)).state for sid in SIDS]
     return [api.SessionState.Name(state).removeprefix("SESSION_STATE_") for state in states]
