@@ -1,4 +1,4 @@
-"""The page that token serves: npm's packages in the cache folder, the bundle beside token's code."""
+"""The page that token serves: packages in the cache folder, the bundle beside token's code."""
 
 import hashlib
 import os
@@ -46,7 +46,7 @@ def install_packages(project: Path) -> None:
 
 def run_node(folder: Path, *arguments: str) -> None:
     """Run node in `folder`. RuntimeError if it fails."""
-    _run([_node(), *arguments], folder)
+    _run([node_command(), *arguments], folder)
 
 
 def _digest() -> str:
@@ -61,7 +61,7 @@ def _lock_hash(project: Path) -> str:
     return hashlib.sha256((project / "package-lock.json").read_bytes()).hexdigest()[:12]
 
 
-def _node() -> str:
+def node_command() -> str:
     """A node that is new enough: on PATH, else the wheel's."""
     if (found := shutil.which("node")) and shutil.which("npm") and _version(found) >= OLDEST_NODE:
         return found
@@ -69,7 +69,7 @@ def _node() -> str:
 
 
 def _npm() -> list[str]:
-    node = _node()
+    node = node_command()
     if node == shutil.which("node") and (npm := shutil.which("npm")):
         return [npm]
     return [node, str(_wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
@@ -89,7 +89,7 @@ def _version(node: str) -> int:
 
 def _run(command: list[str], folder: Path) -> None:
     # npm's scripts look for `node` on PATH.
-    path = os.pathsep.join([str(Path(_node()).parent), os.environ.get("PATH", "")])
+    path = os.pathsep.join([str(Path(node_command()).parent), os.environ.get("PATH", "")])
     status = subprocess.run(command, cwd=folder, env=os.environ | {"PATH": path}).returncode
     if status:
         raise RuntimeError(f"{Path(command[0]).name} {command[1]} failed with status {status}")

@@ -31,6 +31,16 @@ export class Look {
   private readonly captions = element("captions");
   private readonly lines = new Map<string, HTMLElement>();
   private shown: State | undefined;
+  private followsEnd = true;
+
+  constructor() {
+    const box = this.captions;
+    box.addEventListener("scroll", () => {
+      this.followsEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 48;
+    });
+    // A turned phone or an opened keyboard must not hide what is being said.
+    new ResizeObserver(() => this.scrollToEnd()).observe(box);
+  }
 
   show(snapshot: Snapshot): void {
     const { state } = snapshot;
@@ -43,7 +53,9 @@ export class Look {
     element("outcome").hidden = inCall || state === "ready";
     this.again.textContent = againLabel(state);
     this.copy.hidden = state !== "ended" || !snapshot.captions.length;
-    this.captions.hidden = state === "ready" || (!inCall && !snapshot.captions.length);
+    this.captions.hidden = !snapshot.captions.length;
+    // An empty transcript says nothing; an example does.
+    element("hint").hidden = !inCall || snapshot.captions.length > 0;
     this.microphone.setAttribute("aria-pressed", String(snapshot.microphone === "on"));
     this.interrupt.disabled = state !== "speaking" && state !== "thinking";
     this.text.disabled = element<HTMLButtonElement>("send").disabled = snapshot.connection !== "open";
@@ -100,8 +112,6 @@ export class Look {
   }
 
   private showCaptions(captions: readonly Caption[]): void {
-    const box = this.captions;
-    const wasAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 48;
     const ids = new Set(captions.map(({ id }) => id));
     for (const [id, line] of this.lines) {
       if (ids.has(id)) continue;
@@ -109,7 +119,12 @@ export class Look {
       this.lines.delete(id);
     }
     captions.forEach((caption, index) => this.showCaption(caption, index === captions.length - 1));
-    if (wasAtEnd) box.scrollTop = box.scrollHeight;
+    this.scrollToEnd();
+  }
+
+  /** Unless the person has scrolled back to read. */
+  private scrollToEnd(): void {
+    if (this.followsEnd) this.captions.scrollTop = this.captions.scrollHeight;
   }
 
   private showCaption({ id, who, text, final }: Caption, current: boolean): void {

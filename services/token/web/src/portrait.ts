@@ -20,7 +20,7 @@ export interface Pose {
 }
 
 export const NEUTRAL: Pose = {
-  jawOpen: 0, mouthWide: 0, smile: 0.55, blink: 0.06, gazeX: 0, gazeY: 0,
+  jawOpen: 0, mouthWide: 0, smile: 0.7, blink: 0.06, gazeX: 0, gazeY: 0,
   brows: 0.1, turn: 0, nod: 0, tilt: 0, breath: 0,
 };
 
@@ -156,9 +156,9 @@ function ellipse(x: number, y: number, rx: number, ry: number): string {
 
 function cheeksAndNose(drop: number): Shape[] {
   // Stacked transparent ellipses make a soft edge without a filter.
-  const blush = [34, 27, 20, 13].flatMap((r): Shape[] => [
-    { layer: "features", d: ellipse(234, 338 + drop * 0.3, r, r * 0.62), fill: BLUSH, alpha: 0.075 },
-    { layer: "features", d: ellipse(366, 338 + drop * 0.3, r, r * 0.62), fill: BLUSH, alpha: 0.075 },
+  const blush = [36, 29, 22, 15].flatMap((r): Shape[] => [
+    { layer: "features", d: ellipse(234, 338 + drop * 0.3, r, r * 0.62), fill: BLUSH, alpha: 0.06 },
+    { layer: "features", d: ellipse(366, 338 + drop * 0.3, r, r * 0.62), fill: BLUSH, alpha: 0.06 },
   ]);
   return [
     ...blush,
@@ -176,8 +176,9 @@ function eye(side: -1 | 1, pose: Pose): Shape[] {
   const x = 300 + side * 54;
   const y = 272;
   const open = 1 - pose.blink;
-  const up = 17 * open;
-  const low = 9 * open;
+  const up = 19 * open;
+  // A smile lifts the lower lid.
+  const low = (10.5 - pose.smile * 2.5) * open;
   const inner = x - side * 26;
   const outer = x + side * 27;
   const lid = `C${x - side * 14} ${y - up * 1.3} ${x + side * 15} ${y - up * 1.35} ${outer} ${y - 3 * open}`;
@@ -186,12 +187,16 @@ function eye(side: -1 | 1, pose: Pose): Shape[] {
   const raise = y - 35 - pose.brows * 9 - pose.blink * -2;
   return [
     { layer: "features", d: outline, fill: "#fbf5ef" },
-    { layer: "features", d: ellipse(iris[0], iris[1], 13.5, 13.5), fill: "#6d4a32", clip: outline },
+    { layer: "features", d: ellipse(iris[0], iris[1], 14.5, 14.5), fill: "#6d4a32", clip: outline },
     { layer: "features", d: ellipse(iris[0], iris[1] + 4, 9, 8), fill: "#96683f", alpha: 0.7, clip: outline },
     { layer: "features", d: ellipse(iris[0], iris[1], 6.4, 6.4), fill: "#20140f", clip: outline },
     { layer: "features", d: ellipse(iris[0] + 5, iris[1] - 5, 3.6, 3.6), fill: "#fff", alpha: 0.95, clip: outline },
     { layer: "features", d: `M${inner} ${y + 3}${lid}`, stroke: "#3a221b", width: 5.2 },
-    { layer: "features", d: `M${outer - side * 5} ${y - 5 * open}L${outer + side * 6} ${y - 9 * open}`, stroke: "#3a221b", width: 4 },
+    {
+      layer: "features",
+      d: `M${outer - side * 9} ${y - 10 * open}Q${outer} ${y - 5 * open} ${outer + side * 5} ${y - 7 * open}Q${outer - side * 2} ${y} ${outer - side * 9} ${y - 10 * open}Z`,
+      fill: "#3a221b", stroke: "#3a221b", width: 2,
+    },
     {
       layer: "features",
       d: `M${inner + side * 3} ${y - 13}C${x - side * 10} ${y - 27} ${x + side * 12} ${y - 28} ${outer} ${y - 15}`,
@@ -206,10 +211,10 @@ function eye(side: -1 | 1, pose: Pose): Shape[] {
 }
 
 function mouth(pose: Pose): Shape[] {
-  const half = 41 + pose.mouthWide * 12 - pose.jawOpen * 7 + pose.smile * 4;
+  const half = 40 + pose.mouthWide * 12 - pose.jawOpen * 7 + pose.smile * 6;
   const open = pose.jawOpen * 34;
   const y = 389;
-  const corner = y - pose.smile * 6 + open * 0.25;
+  const corner = y - pose.smile * 10 + open * 0.25;
   const left = 300 - half;
   const right = 300 + half;
   const top = y - open * 0.12 + 2;

@@ -21,7 +21,7 @@ export const WORDS: Record<State, string> = {
 /** The sentence under the word; empty where the word is enough. */
 export function noteFor(snapshot: Snapshot, name: string): string {
   const { state, connection, microphone, reason, retryInS } = snapshot;
-  if (state === "full") return `Every place is in use. The next try is in ${retryInS} s.`;
+  if (state === "full") return `Every place is in use. The next try is in ${retryInS}\u00a0s.`;
   if (state === "link-expired") return "This link is not valid any more. Ask for a new one.";
   if (state === "reconnecting") return "The connection is interrupted. Nothing is lost; it is being restored.";
   if (state === "failed" || state === "ended") return reason;

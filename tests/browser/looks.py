@@ -1,0 +1,50 @@
+"""Pictures of a page in every form it has, and what axe says about it."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from playwright.async_api import Page
+
+from visavis_local.page import install_packages
+
+STOCK = Path(__file__).parent / "stock"
+SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+# The last transition of the style sheet takes half a second; a picture of its middle shows nothing.
+SETTLED = "() => document.getAnimations().every(one => one.effect.getTiming().iterations !== 1)"
+
+
+async def photograph(page: Page, folder: Path, name: str) -> None:
+    """Four pictures: phone and desktop, light and dark; each form is given to axe too."""
+    for scheme in SCHEMES:
+        for size, (width, height) in SIZES.items():
+            await page.set_viewport_size({"width": width, "height": height})
+            await page.emulate_media(color_scheme=scheme)
+            await page.wait_for_function(SETTLED)
+            await page.screenshot(path=folder / f"{name}-{size}-{scheme}.png")
+            assert await _overflow(page) == 0, f"{name} is wider than a {size}"
+            assert await violations(page) == [], f"{name}, {size}, {scheme}"
+
+
+async def violations(page: Page) -> list[str]:
+    """What axe finds: rule, element and why, one line each."""
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(_axe())
+    found: list[dict[str, Any]] = await page.evaluate("axe.run().then(all => all.violations)")
+    return [
+        f"{rule['id']}: {node['html'][:120]}: {node['failureSummary']}"
+        for rule in found
+        for node in rule["nodes"]
+    ]
+
+
+@cache
+def _axe() -> str:
+    install_packages(STOCK)
+    return Path(STOCK, "node_modules/axe-core/axe.min.js").read_text()
+
+
+async def _overflow(page: Page) -> int:
+    root = "document.documentElement"
+    return int(await page.evaluate(f"Math.max(0, {root}.scrollWidth - {root}.clientWidth)"))
