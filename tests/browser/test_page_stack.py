@@ -1,0 +1,101 @@
+"""A spoken conversation in the page with everything behind it real."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, expect
+
+from tests.browser.chrome import chrome
+from tests.browser.spoken import spoken
+from tests.browser.stack_page import page_of
+from tests.support.barge_in import NEW, OLD
+from tests.support.conversation import World, running_world
+from tests.support.openai_server import Reply
+from tests.support.words import word_error_rate
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(150),
+    pytest.mark.audio,
+    pytest.mark.slow,
+]
+
+FRANCE = "What is the capital of France?"
+PARIS = "The capital of France is Paris."
+SEA = "Tell me something about the animals in the sea."
+STOP = "Stop, stop. I would rather know what a mouse is."
+LINES = ((6.0, FRANCE), (15.0, SEA), (23.5, STOP))
+VOICE = "parseFloat(document.documentElement.style.getPropertyValue('--voice'))"
+
+
+@dataclass(frozen=True)
+class Front:
+    """The page's address, and what stands behind it."""
+
+    url: str
+    world: World
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def front(page_built: None) -> AsyncIterator[Front]:
+    async with running_world() as world, page_of(world) as url:
+        yield Front(url, world)
+
+
+async def _is(page: Page, state: str, within_s: float = 15) -> None:
+    await expect(page.locator("body")).to_have_attribute(
+        "data-state", state, timeout=within_s * 1000
+    )
+
+
+async def _caption(page: Page, who: str, number: int, within_s: float = 20) -> str:
+    """The words of somebody's caption once it is complete."""
+    line = page.locator(f".caption.{who}").nth(number)
+    await expect(line).to_be_visible(timeout=within_s * 1000)
+    await expect(line).not_to_have_class("interim", timeout=within_s * 1000)
+    return (await line.locator("span").text_content() or "").strip()
+
+
+async def test_a_spoken_conversation(front: Front, tmp_path: Path, screenshots: Path) -> None:
+    front.world.model.replies.extend((Reply(PARIS), Reply(OLD), Reply(NEW), Reply(OLD)))
+    async with chrome(spoken(tmp_path, LINES)) as browser:
+        page = await browser.new_page(viewport={"width": 1280, "height": 800})
+        await page.goto(f"{front.url}/?character=ada")
+        await page.get_by_role("button", name="Start talking").click()
+        await _is(page, "listening")
+        await _hears_an_answer(page)
+        await _interrupts_by_voice(page, screenshots)
+        await _types_and_interrupts_by_key(page)
+        await page.get_by_role("button", name="End", exact=True).click()
+        await _is(page, "ended")
+
+
+async def _hears_an_answer(page: Page) -> None:
+    await page.wait_for_function(f"() => {VOICE} > 0.1", timeout=20_000)
+    assert word_error_rate(FRANCE, await _caption(page, "person", 0)) <= 0.4
+    await expect(page.get_by_text("answered in")).to_be_visible()
+    await expect(page.locator(".caption.avatar").first).to_contain_text(PARIS, timeout=10_000)
+    await _is(page, "listening")
+
+
+async def _interrupts_by_voice(page: Page, screenshots: Path) -> None:
+    await _is(page, "speaking", 20)
+    await asyncio.sleep(2)
+    await page.screenshot(path=screenshots / "conversation-desktop-light.png")
+    await expect(page.locator(".caption.avatar").nth(2)).to_contain_text(NEW, timeout=25_000)
+    assert OLD not in await _caption(page, "avatar", 1)
+
+
+async def _types_and_interrupts_by_key(page: Page) -> None:
+    await _is(page, "listening")
+    await page.get_by_label("Type to the avatar").fill("And what is a whale?")
+    await page.keyboard.press("Enter")
+    await _is(page, "speaking")
+    await expect(page.locator(".caption.avatar").nth(3)).to_be_visible()
+    await page.keyboard.press("Escape")
+    await _is(page, "listening", 5)
+    assert OLD not in await _caption(page, "avatar", 3)
