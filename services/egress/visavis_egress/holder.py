@@ -5,6 +5,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from google.protobuf.duration_pb2 import Duration
+
 from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis.session.v1 import session_pb2 as api
 from visavis_egress import recovery, telemetry
@@ -138,6 +140,8 @@ class Holder:
         parts = self._hall.make_parts(lease, spec)
         journal = parts.journal
         session = self._session = Session(parts, conversation)
+        for request_id, turn in past.requests.items():
+            session.control.committed(request_id, turn)
         if not past.was_ready:
             ready = api.SessionChanged(step=api.SessionChanged.STEP_READY)
             await journal.event("session", api.SessionEvent(session=ready))
@@ -173,7 +177,8 @@ class Holder:
         known = recovery.recovered(past, last.data if last else None, now, lease.time_s)
         character = spec.resolved
         timing = _timing(self._hall.timing, character)
-        persona = Persona(character.instructions, character.greeting, character.apology)
+        said = character.greeting, character.apology, character.voice
+        persona = Persona(character.instructions, *said)
         return Conversation(persona, timing, generation=lease.generation, now=now, recovered=known)
 
     async def _past(self, lease: Lease) -> recovery.Past:
@@ -229,6 +234,12 @@ def _avatar(identity: Identity) -> api.Avatar:
 
 
 def _timing(timing: Timing, character: pb.ResolvedCharacter) -> Timing:
-    if not character.HasField("max_duration"):
-        return timing
-    return replace(timing, max_duration_s=float(character.max_duration.ToSeconds()))
+    if character.HasField("max_duration"):
+        timing = replace(timing, max_duration_s=_seconds(character.max_duration))
+    if character.HasField("max_silence"):
+        timing = replace(timing, max_silence_s=_seconds(character.max_silence))
+    return timing
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.ToTimedelta().total_seconds()

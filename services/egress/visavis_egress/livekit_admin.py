@@ -15,6 +15,8 @@ _EMPTY_TIMEOUT_S = 300
 _DEPARTURE_TIMEOUT_S = 120
 _TOKEN_TTL = timedelta(hours=1)
 _ON_BEHALF = "lk.publish_on_behalf"
+_MADE = {"ai_generated": "true"}
+"""Who speaks is not a person, and says so to every program in the room."""
 
 T = TypeVar("T")
 
@@ -66,7 +68,7 @@ class LiveKitAdmin:
             can_update_own_metadata=True,
         )
         identity = agent_identity(session_id)
-        return self._token(identity).with_grants(grants).to_jwt()
+        return self._token(identity).with_attributes(_MADE).with_grants(grants).to_jwt()
 
     def avatar_token(self, session_id: str, identity: str) -> str:
         grants = api.VideoGrants(
@@ -78,7 +80,7 @@ class LiveKitAdmin:
             can_publish_data=True,
             can_update_own_metadata=False,
         )
-        attributes = {_ON_BEHALF: agent_identity(session_id)}
+        attributes = {_ON_BEHALF: agent_identity(session_id), **_MADE}
         return self._token(identity).with_attributes(attributes).with_grants(grants).to_jwt()
 
     def _token(self, identity: str) -> api.AccessToken:

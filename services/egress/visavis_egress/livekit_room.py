@@ -6,7 +6,7 @@ later; streams must be closed one by one; a published track must be unpublished 
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -21,11 +21,14 @@ from visavis_egress.room import (
     AvatarPlays,
     ChatArrived,
     ChatRefused,
+    EndAsked,
+    InterruptAsked,
     MicrophoneOpened,
     MicrophoneSound,
     OtherAvatarCame,
     PersonCame,
     PersonWent,
+    RoomEvent,
     RoomListener,
     RoomLost,
 )
@@ -37,6 +40,7 @@ _SPEECH_RATE_HZ = 24_000
 _QUEUE_MS = 100
 _UNPUBLISH_S = 1.0
 _FRAME_MS = 20
+_NOT_ALLOWED = 403
 _MICROPHONE_FRAMES = 50
 """A second of frames: older ones are dropped when the event loop is late."""
 
@@ -81,6 +85,8 @@ class LiveKitRoom:
         me = room.local_participant
         me.register_rpc_method("lk.playback_started", self._on_playback_started)
         me.register_rpc_method("lk.playback_finished", self._on_playback_finished)
+        me.register_rpc_method("visavis.interrupt", self._on_asked(InterruptAsked()))
+        me.register_rpc_method("visavis.end", self._on_asked(EndAsked()))
         # The first packet on a fresh data channel can take seconds; let it be this one.
         await me.publish_data(b"", topic="visavis.warm-up")
         for participant in room.remote_participants.values():
@@ -215,6 +221,16 @@ class LiveKitRoom:
             self._tell(ChatRefused(reason))
         else:
             self._tell(ChatArrived(text.strip()))
+
+    def _on_asked(self, event: RoomEvent) -> "Callable[[rtc.RpcInvocationData], Awaitable[str]]":
+        async def handle(call: rtc.RpcInvocationData) -> str:
+            if call.caller_identity != self._person:
+                raise rtc.RpcError(_NOT_ALLOWED, "only the person of this session may call this")
+            # After the answer is on its way: an end closes the connection that carries it.
+            asyncio.get_running_loop().call_soon(self._tell, event)
+            return "ok"
+
+        return handle
 
     # The avatar
 

@@ -14,6 +14,8 @@ from visavis_egress.room import (
     AvatarPlayed,
     AvatarPlays,
     ChatArrived,
+    EndAsked,
+    InterruptAsked,
     MicrophoneOpened,
     PersonCame,
     PersonWent,
@@ -33,6 +35,8 @@ _ROOM_FACTS: dict[type[RoomEvent], Callable[[Any], on.Event]] = {
     PersonWent: lambda _: on.PersonLeft(),
     MicrophoneOpened: lambda _: on.MicrophoneReady(),
     ChatArrived: lambda event: on.TextTyped(event.text),
+    InterruptAsked: lambda _: on.InterruptRequested(),
+    EndAsked: lambda _: on.EndRequested(api.END_REASON_CLIENT_LEFT),
     AvatarPlays: lambda _: on.PlaybackStarted(),
     AvatarPlayed: lambda event: on.PlaybackFinished(event.position_s, event.interrupted),
 }

@@ -30,6 +30,8 @@ class Past:
     ended: int | None = None
     """The EndReason, once `session ended` is written."""
     was_ready: bool = False
+    requests: dict[str, int] = field(default_factory=dict)
+    """The turn that each caller's request id has made."""
     holders: list[str] = field(default_factory=list)
     crashes_s: list[float] = field(default_factory=list)
     """When leases were taken over from holders that had not released them, since the last turn."""
@@ -83,6 +85,8 @@ def _fold_turn(past: Past, turn: api.TurnEvent) -> None:
     past.next_turn = max(past.next_turn, turn.turn + 1)
     if turn.step == api.TurnEvent.STEP_COMMITTED:
         past.open_turns[turn.turn] = turn
+        if turn.request_id:
+            past.requests[turn.request_id] = turn.turn
     elif turn.step in _OVER:
         past.open_turns.pop(turn.turn, None)
         past.crashes_s.clear()

@@ -51,6 +51,16 @@ class ChatRefused(RoomEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class InterruptAsked(RoomEvent):
+    """The bound person wants the avatar to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndAsked(RoomEvent):
+    """The bound person hangs up."""
+
+
+@dataclass(frozen=True, slots=True)
 class OtherAvatarCame(RoomEvent):
     """Somebody else than our avatar publishes on our behalf: an older holder's face."""
 

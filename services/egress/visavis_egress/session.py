@@ -7,11 +7,9 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
-from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis.session.v1 import session_pb2 as api
 from visavis_egress import records, telemetry
+from visavis_egress.control import Control
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
 from visavis_egress.conversation.machine import Conversation
@@ -21,7 +19,6 @@ from visavis_egress.journal import Journal
 from visavis_egress.lane import Lane
 from visavis_egress.lease import Lease
 from visavis_egress.room import (
-    MAX_TEXT_CHARACTERS,
     ChatRefused,
     MicrophoneSound,
     OtherAvatarCame,
@@ -33,8 +30,8 @@ from visavis_egress.room import (
 from visavis_egress.seat import MakeAvatar, Seat
 from visavis_egress.vad import WINDOW_BYTES, VoiceDetector
 from visavis_egress.works import Works
-from visavis_runtime import log, subjects
-from visavis_runtime.bus import Bus, Message
+from visavis_runtime import log
+from visavis_runtime.bus import Bus
 from visavis_runtime.errors import BusError, LeaseLost, VisavisError
 
 logger = log.get(__name__)
@@ -75,6 +72,9 @@ class Session:
         self._microphone = bytearray()
         self._tasks: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self.control = Control(
+            self._bus, self._id, self.feed, self._over, lambda: conversation.answering
+        )
         self._log = logger.bind(session=self._id, generation=parts.lease.generation)
         self._writes = Lane("journal", self._on_write_error)
         self._shows = Lane("room", self._on_room_error)
@@ -112,8 +112,7 @@ class Session:
         async with AsyncExitStack() as listening:
             for subscription in await self._inbox.subscribe():
                 listening.push_async_callback(subscription.aclose)
-            calls = await self._bus.serve(subjects.control(self._id), self._on_control)
-            listening.push_async_callback(calls.aclose)
+            listening.push_async_callback((await self.control.serve()).aclose)
             await self._room.open(self.on_room)
             self._carry_out(self._conversation.begin(time.monotonic()))
             self._spawn(self._tick())
@@ -180,30 +179,6 @@ class Session:
 
     # The bus
 
-    async def _on_control(self, message: Message) -> bytes:
-        try:
-            request = pb.ControlRequest.FromString(message.data)
-        except DecodeError:
-            return _refused("MALFORMED", "not a ControlRequest")
-        if request.WhichOneof("call") == "say":
-            return await self._say(request.say)
-        self._spawn(self._check_desired_state())
-        return pb.ControlReply().SerializeToString()
-
-    async def _say(self, call: pb.SayCall) -> bytes:
-        if not call.request_id or not 0 < len(call.text.strip()) <= MAX_TEXT_CHARACTERS:
-            message = f"say: a request_id, and a text of 1 to {MAX_TEXT_CHARACTERS} characters"
-            return _refused("INVALID", message)
-        committed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        waiting = self._works.say_waiters
-        waiting.setdefault(call.request_id, []).append(committed)
-        self.feed(on.SayRequested(call.request_id, call.text))
-        waits: set[asyncio.Future[Any]] = {committed, self._over}
-        await asyncio.wait(waits, timeout=15.0, return_when=asyncio.FIRST_COMPLETED)
-        if not committed.done():
-            return _refused("UNAVAILABLE", "the turn could not be stored")
-        return pb.ControlReply(turn=committed.result()).SerializeToString()
-
     async def _transcribe(self, command: do.Transcribe) -> None:
         try:
             await self._works.transcribe(command)
@@ -239,10 +214,10 @@ class Session:
         turn = command.turn
         if receipt.duplicate and command.request_id:
             turn = await self._works.turn_of(command.request_id)
-            self.feed(on.CommitRepeated(command.turn))
-        else:
-            self.feed(on.TurnCommitted(command.turn))
-        self._works.resolve_say(command.request_id, turn)
+        # The same number: it is our own write that was repeated, after a lost confirmation.
+        is_new = turn == command.turn
+        self.feed(on.TurnCommitted(turn) if is_new else on.CommitRepeated(command.turn))
+        self.control.committed(command.request_id, turn)
 
     async def _save(self, command: do.SaveCheckpoint) -> None:
         await self._journal.checkpoint(records.checkpoint(command))
@@ -355,16 +330,9 @@ class Session:
             looks += 1
             with suppress(BusError):
                 if looks % 5 == 0:
-                    await self._check_desired_state()
+                    await self.control.look()
                 if not self._conversation.is_quiet:
                     await self._inbox.look_up()
-
-    async def _check_desired_state(self) -> None:
-        entry = await self._bus.read(f"{self._id}.spec")
-        if entry:
-            spec = pb.SessionSpec.FromString(entry.value)
-            if spec.end_requested:
-                self.feed(on.EndRequested(spec.end_reason))
 
     def _spawn(self, work: Awaitable[None]) -> None:
         async def guarded() -> None:
@@ -380,11 +348,6 @@ class Session:
         task = asyncio.create_task(guarded())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _refused(code: str, message: str) -> bytes:
-    error = pb.StageError(code=code, message=message)
-    return pb.ControlReply(error=error).SerializeToString()
 
 
 def _avatar(step: "api.AvatarEvent.Step.ValueType", trouble: AvatarTrouble) -> api.AvatarEvent:

@@ -71,6 +71,7 @@ class SpatiusAvatar:
                 extra_attributes={
                     "lk.publish_on_behalf": seat.agent,
                     "livekit_agent_identity": seat.agent,
+                    "ai_generated": "true",
                 },
             ),
             console_endpoint_url=account.console_endpoint,

@@ -1,6 +1,4 @@
-"""What a session publishes: work for the stages, cancels, and the callers that wait for a turn."""
-
-import asyncio
+"""What a session publishes: work for the stages, and cancels."""
 
 from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis_egress.conversation import commands as do
@@ -17,7 +15,6 @@ class Works:
     ) -> None:
         self._bus, self._id, self._generation = bus, session_id, generation
         self._character = character
-        self.say_waiters: dict[str, list[asyncio.Future[int]]] = {}
 
     async def transcribe(self, command: do.Transcribe) -> None:
         """Ask for the text of a snapshot. Raises TooLarge, BusUnavailable."""
@@ -40,7 +37,7 @@ class Works:
             prefix=command.prefix,
             temperature=self._character.temperature,
             max_output_tokens=self._character.max_output_tokens,
-            voice=self._character.voice,
+            voice=command.voice or self._character.voice,
             language=self._character.language,
             verbatim=command.verbatim,
         )
@@ -54,7 +51,7 @@ class Works:
             sentence=command.sentence,
             attempt=command.attempt,
             text=command.text,
-            voice=self._character.voice,
+            voice=command.voice or self._character.voice,
             language=self._character.language,
         )
         message_id = subjects.tts_id(self._id, command.epoch, command.sentence, command.attempt)
@@ -64,12 +61,6 @@ class Works:
         """Void lower epochs; a cancel that gets lost costs work, not correctness."""
         cancel = pb.Cancel(session_id=self._id, epoch=command.epoch)
         await self._bus.publish(subjects.cancel(self._id), cancel.SerializeToString())
-
-    def resolve_say(self, request_id: str, turn: int) -> None:
-        """Tell the callers of a Say which turn speaks it."""
-        for waiter in self.say_waiters.pop(request_id, ()):
-            if not waiter.done():
-                waiter.set_result(turn)
 
     async def turn_of(self, request_id: str) -> int:
         """The turn that an earlier call with this id committed. Raises BusUnavailable."""

@@ -25,6 +25,7 @@ from visavis_runtime.bus import Bus, Message, WorkItem
 SID = "01J00000000000000000000000"
 State = api.SessionState
 GREETING = "Hello there."
+TIMING = Timing(start_report_s=0.05, finish_report_s=0.05, greeting_wait_s=0.05)
 
 
 class Silence:
@@ -89,6 +90,7 @@ class Stage:
     casts: list[Casting] = field(default_factory=list)
     next_room: Callable[[], FakeRoom] = FakeRoom
     lease_times: LeaseTimes = field(default_factory=LeaseTimes)
+    timing: Timing = field(default_factory=lambda: TIMING)
 
     def __post_init__(self) -> None:
         self.bus = self.server.connect()
@@ -121,7 +123,7 @@ class Stage:
             describe=lambda _: Identity("none", "audio_only"),
             instance="host-1",
             lease_times=self.lease_times,
-            timing=Timing(start_report_s=0.05, finish_report_s=0.05, greeting_wait_s=0.05),
+            timing=self.timing,
         )
 
     async def ask_for(self, sid: str = SID, *, greeting: str = "", **spec: object) -> None:

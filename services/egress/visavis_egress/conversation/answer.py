@@ -24,8 +24,11 @@ class Answer:
     `advance` says what to do next; `failure` says why it cannot go on.
     """
 
-    def __init__(self, turn: Turn, epoch: int, request: int, timing: Timing) -> None:
+    def __init__(
+        self, turn: Turn, epoch: int, request: int, timing: Timing, *, voice: str = ""
+    ) -> None:
         self.turn, self.epoch, self.request = turn.number, epoch, request
+        self.voice = voice
         self.origin, self.input_text, self.anchors = turn.origin, turn.text, turn.anchors
         self._timing = timing
         self.sentences: list[Sentence] = []
@@ -311,4 +314,5 @@ class Answer:
 
     def _ask(self, index: int) -> Synthesize:
         sentence = self.sentences[index]
-        return Synthesize(self.turn, self.epoch, index, sentence.attempt, sentence.text)
+        text, attempt = sentence.text, sentence.attempt
+        return Synthesize(self.turn, self.epoch, index, attempt, text, self.voice)

@@ -73,6 +73,7 @@ class Generate(Command):
     messages: tuple[tuple[str, str], ...]
     prefix: tuple[str, ...] = ()
     verbatim: str = ""
+    voice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Synthesize(Command):
     sentence: int
     attempt: int
     text: str
+    voice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

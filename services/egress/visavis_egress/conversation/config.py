@@ -49,6 +49,8 @@ class Timing:
     client_gone_s: float = 60.0
     never_joined_s: float = 120.0
     max_duration_s: float = 3600.0
+    max_silence_s: float = 0.0
+    """Longest silence of both sides while the person is there; 0: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +60,6 @@ class Persona:
     instructions: str
     greeting: str = ""
     apology: str = "I am sorry, something went wrong. Could you say that again?"
+    voice: str = ""
     max_context_bytes: int = 240_000
     """Largest sum of messages for the language model; the oldest go first."""

@@ -1,6 +1,7 @@
 """Turns and their answers: what is committed, what is being answered, what was heard of it."""
 
 from collections import deque
+from dataclasses import replace
 
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
@@ -38,13 +39,26 @@ class Dialogue:
 
     def begin(self) -> list[Command]:
         """Void what older holders left running; have the apology ready before it is needed."""
-        apology = do.Synthesize(0, self._apology_epoch, 0, 0, self._persona.apology)
-        return [do.Cancel(self._apology_epoch), apology]
+        epoch, voice = self._apology_epoch, self._persona.voice
+        apology = do.Synthesize(0, epoch, 0, 0, self._persona.apology, voice)
+        return [do.Cancel(epoch), apology]
+
+    def become(self, instructions: str, voice: str) -> None:
+        """Be told this, and speak so, from the next answer on."""
+        if voice != self._persona.voice:
+            # Prepared in the other voice: where it is needed it is asked for like any sentence.
+            self._apology, self._apology_epoch = Sentence(self._persona.apology), 0
+        self._persona = replace(self._persona, instructions=instructions, voice=voice)
 
     @property
     def is_busy(self) -> bool:
         """Something is being committed, answered or stopped."""
         return bool(self.answer or self._stopping or self._committing)
+
+    @property
+    def has_work(self) -> bool:
+        """Something is being said, or waits for its turn."""
+        return bool(self.is_busy or self._ready)
 
     @property
     def is_thinking(self) -> bool:
@@ -104,7 +118,7 @@ class Dialogue:
         self._counter += 1
         self._request += 1
         epoch = subjects.epoch(self._generation, self._counter)
-        answer = Answer(turn, epoch, self._request, self._timing)
+        answer = Answer(turn, epoch, self._request, self._timing, voice=self._persona.voice)
         if not self._has_avatar:
             answer.park(now)
         return answer
@@ -116,7 +130,8 @@ class Dialogue:
             return speak + answer.advance(now)
         answer.asked(now)
         if turn.origin in SAID:
-            ask = do.Generate(turn.number, answer.epoch, (), turn.sentences, turn.text)
+            said, voice = turn.text, answer.voice
+            ask = do.Generate(turn.number, answer.epoch, (), turn.sentences, said, voice)
             return [ask, *speak, *answer.advance(now)]
         messages, dropped = self._history.messages(
             self._persona.instructions, turn.text, self._persona.max_context_bytes
@@ -125,7 +140,8 @@ class Dialogue:
         if dropped:
             message = f"the {dropped} oldest entries of the conversation were left out"
             out.append(do.RecordError("egress", "CONTEXT_TRIMMED", message, turn.number))
-        out.append(do.Generate(turn.number, answer.epoch, messages, turn.sentences))
+        kept, voice = turn.sentences, answer.voice
+        out.append(do.Generate(turn.number, answer.epoch, messages, kept, voice=voice))
         return out + speak + answer.advance(now)
 
     # The running answer

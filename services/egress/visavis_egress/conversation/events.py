@@ -58,6 +58,7 @@ class TextTyped(Event):
     """The person typed something to be answered at once."""
 
     text: str
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,19 @@ class SayRequested(Event):
 
     request_id: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptRequested(Event):
+    """Somebody wants the running answer stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonaChanged(Event):
+    """From the next turn on the avatar is told this and speaks so; may be what it is already."""
+
+    instructions: str
+    voice: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ class Conversation:
             on.TranscribeFailed: self._on_transcribe_failed,
             on.TextTyped: self._on_typed,
             on.SayRequested: self._on_say,
+            on.InterruptRequested: lambda _event, now: self._dialogue.interrupt(now),
+            on.PersonaChanged: self._on_persona,
             on.TurnCommitted: self._on_committed,
             on.CommitRepeated: self._on_commit_repeated,
             on.SentencesReady: self._dialogue.sentences,
@@ -83,6 +85,11 @@ class Conversation:
         return not (self._dialogue.is_busy or self._recognition.is_waiting)
 
     @property
+    def answering(self) -> int | None:
+        """The turn whose answer is running."""
+        return self._dialogue.answer.turn if self._dialogue.answer else None
+
+    @property
     def epoch(self) -> int:
         """The epoch of the running answer; 0 while there is none."""
         return self._dialogue.answer.epoch if self._dialogue.answer else 0
@@ -101,6 +108,8 @@ class Conversation:
     def _advance(self, now: float) -> list[Command]:
         if self._is_over:
             return []
+        if self._ear.is_open or self._dialogue.has_work or self._recognition.is_waiting:
+            self._presence.stirred(now)
         if (reason := self._presence.end_reason(now)) is not None:
             return self._end(reason)
         out = self._greet(now)
@@ -210,12 +219,16 @@ class Conversation:
 
     def _on_typed(self, event: on.TextTyped, now: float) -> list[Command]:
         self._recognition.forget()
-        turn = Turn(self._turn_number, Origin.TEXT, event.text, Anchors(now))
+        turn = Turn(self._turn_number, Origin.TEXT, event.text, Anchors(now), event.request_id)
         return self._dialogue.interrupt(now) + self._user_said(turn)
 
     def _on_say(self, event: on.SayRequested, now: float) -> list[Command]:
         turn = Turn(self._turn_number, Origin.SAY, event.text, Anchors(now), event.request_id)
         return [self._dialogue.commit(turn)]
+
+    def _on_persona(self, event: on.PersonaChanged, _now: float) -> list[Command]:
+        self._dialogue.become(event.instructions, event.voice)
+        return []
 
     def _on_committed(self, event: on.TurnCommitted, _now: float) -> list[Command]:
         self._dialogue.committed(event.turn)

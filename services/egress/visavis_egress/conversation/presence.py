@@ -14,6 +14,7 @@ class Presence:
         self._waits_since = now
         self._left_at: float | None = None
         self._joined_at: float | None = None
+        self._stirred_at = now
         self._has_microphone = False
 
     @property
@@ -33,6 +34,10 @@ class Presence:
         """The microphone is subscribed."""
         self._has_microphone = True
 
+    def stirred(self, now: float) -> None:
+        """Somebody speaks, or is about to."""
+        self._stirred_at = now
+
     def may_greet(self, now: float) -> bool:
         """The person can be expected to hear a greeting."""
         if not self.is_there or self._joined_at is None:
@@ -47,4 +52,9 @@ class Presence:
             return session_pb2.END_REASON_NEVER_JOINED
         if self._left_at is not None and now - self._left_at >= self._timing.client_gone_s:
             return session_pb2.END_REASON_CLIENT_LEFT
-        return None
+        return session_pb2.END_REASON_SILENCE if self._is_too_silent(now) else None
+
+    def _is_too_silent(self, now: float) -> bool:
+        if not self._timing.max_silence_s or not self.is_there or self._joined_at is None:
+            return False
+        return now - max(self._stirred_at, self._joined_at) >= self._timing.max_silence_s
