@@ -34,7 +34,7 @@ check: env ## format, lint, types, fences, size budget, unit tests: under a minu
 	@$(BIN)/pytest -q tests/unit
 
 test: setup check ## everything that a laptop can run, real servers included: under 25 minutes
-	@$(BIN)/pytest --durations=10 $(wildcard tests/contract tests/integration tests/e2e)
+	@$(BIN)/pytest --durations=10 $(wildcard tests/contract tests/integration tests/e2e tests/browser)
 
 unit: env ## the unit tests alone
 	@$(BIN)/pytest -q tests/unit

@@ -2,17 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import grpc
 from aiohttp import web
 
 from tests.browser.stage import CHARACTERS, add_page, serving
+from tests.browser.stock_page import add_stock
 from tests.support.conversation import World
 
 
 @asynccontextmanager
-async def page_of(world: World) -> AsyncIterator[str]:
-    """The page's address; its token requests open real sessions."""
+async def page_of(world: World, stock: Path) -> AsyncIterator[str]:
+    """The page's address; its token requests open real sessions. `stock`: see `build_stock`."""
 
     async def on_token(request: web.Request) -> web.Response:
         agents = (await request.json())["room_config"]["agents"]
@@ -43,5 +45,6 @@ async def page_of(world: World) -> AsyncIterator[str]:
     app.router.add_post("/token", on_token)
     app.router.add_get("/page.json", on_facts)
     add_page(app)
+    add_stock(app, stock)
     async with serving(app) as url:
         yield url

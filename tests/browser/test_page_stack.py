@@ -1,6 +1,7 @@
 """A spoken conversation in the page with everything behind it real."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from playwright.async_api import Page, expect
 from tests.browser.chrome import chrome
 from tests.browser.spoken import spoken
 from tests.browser.stack_page import page_of
+from tests.browser.stock_page import build_stock
 from tests.support.barge_in import NEW, OLD
 from tests.support.conversation import World, running_world
 from tests.support.openai_server import Reply
@@ -30,6 +32,7 @@ SEA = "Tell me something about the animals in the sea."
 STOP = "Stop, stop. I would rather know what a mouse is."
 LINES = ((6.0, FRANCE), (15.0, SEA), (23.5, STOP))
 VOICE = "parseFloat(document.documentElement.style.getPropertyValue('--voice'))"
+PLAYS = "() => [...document.querySelectorAll('audio')].some(one => !one.paused && one.currentTime)"
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,9 @@ class Front:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def front(page_built: None) -> AsyncIterator[Front]:
-    async with running_world() as world, page_of(world) as url:
+async def front(page_built: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Front]:
+    stock = await asyncio.to_thread(build_stock, tmp_path_factory.mktemp("stock"))
+    async with running_world() as world, page_of(world, stock) as url:
         yield Front(url, world)
 
 
@@ -99,3 +103,21 @@ async def _types_and_interrupts_by_key(page: Page) -> None:
     await page.keyboard.press("Escape")
     await _is(page, "listening", 5)
     assert OLD not in await _caption(page, "avatar", 3)
+
+
+async def test_a_stock_front_end_finds_everything(front: Front, tmp_path: Path) -> None:
+    front.world.model.replies.extend((Reply(PARIS), Reply(NEW)))
+    async with chrome(spoken(tmp_path, [(6.0, FRANCE)])) as browser:
+        page = await browser.new_page()
+        await page.goto(f"{front.url}/stock")
+        await expect(page.locator("#agent")).to_contain_text("agent-", timeout=15_000)
+        await expect(page.locator("#state")).to_have_text("listening", timeout=10_000)
+        await expect(page.locator("#state")).to_have_text("speaking", timeout=20_000)
+        # The avatar publishes on behalf of the agent, and its sound is found as the agent's.
+        await expect(page.locator("#sound")).to_contain_text("avatar-")
+        await page.wait_for_function(PLAYS)
+        await expect(page.locator("#words")).to_contain_text(PARIS, timeout=10_000)
+        await expect(page.locator("#words")).to_contain_text(re.compile("person-.*France", re.I))
+        await expect(page.locator("#state")).to_have_text("listening", timeout=10_000)
+        await page.get_by_role("button", name="Ask by chat").click()
+        await expect(page.locator("#words")).to_contain_text(NEW, timeout=15_000)
