@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, cast
 
 import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
@@ -77,6 +78,40 @@ class SessionApi:
         """Have a text spoken; the number of its turn."""
         request = api.SayRequest(session_id=session_id, text=text, request_id=request_id)
         return (await self.stub.Say(request, **self._options)).turn
+
+    async def list(
+        self,
+        *states: api.SessionState.ValueType,
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> api.ListSessionsResponse:
+        """One page of the sessions in these states, or in all."""
+        request = api.ListSessionsRequest(states=states, page_size=page_size, page_token=page_token)
+        return await self.stub.ListSessions(request, **self._options)
+
+    async def send_text(self, session_id: str, text: str, request_id: str = "") -> int:
+        """Type for the person; the number of the turn."""
+        request = api.SendTextRequest(session_id=session_id, text=text, request_id=request_id)
+        return (await self.stub.SendText(request, **self._options)).turn
+
+    async def interrupt(self, session_id: str) -> api.InterruptResponse:
+        """Stop the running answer."""
+        request = api.InterruptRequest(session_id=session_id)
+        return await self.stub.Interrupt(request, **self._options)
+
+    async def update(self, session_id: str, *mask: str, **changes: str) -> api.Session:
+        """Change it from its next turn on; without a mask, what is given."""
+        request = api.UpdateSessionRequest(
+            session_id=session_id,
+            changes=api.SessionChanges(**changes),
+            update_mask=FieldMask(paths=mask),
+        )
+        return (await self.stub.UpdateSession(request, **self._options)).session
+
+    async def rejoin(self, session_id: str) -> api.CreateParticipantTokenResponse:
+        """A fresh token for the session's person."""
+        request = api.CreateParticipantTokenRequest(session_id=session_id)
+        return await self.stub.CreateParticipantToken(request, **self._options)
 
     async def watch(
         self, session_id: str, cursor: int = 0

@@ -81,8 +81,13 @@ class StandInWorker:
         if self.mute_for:
             self.mute_for -= 1
             await asyncio.sleep(5)
-        turn = self.turns.setdefault(request.say.request_id, len(self.turns) + 1)
-        if request.say.text == "refuse":
+        if request.HasField("interrupt"):
+            running = max(self.turns.values(), default=0)
+            reply = pipeline.ControlReply(turn=running, interrupted=bool(running))
+            return reply.SerializeToString()
+        call = request.text if request.HasField("text") else request.say
+        turn = self.turns.setdefault(call.request_id, len(self.turns) + 1)
+        if call.text == "refuse":
             error = pipeline.StageError(code="TOO_MANY_TURNS", message="enough")
             return pipeline.ControlReply(error=error).SerializeToString()
         return pipeline.ControlReply(turn=turn).SerializeToString()

@@ -18,11 +18,10 @@ from nats.js import JetStreamContext
 
 from visavis_runtime import bus as port
 from visavis_runtime import errors, log
-from visavis_runtime.subjects import SESSIONS_STREAM
+from visavis_runtime.subjects import SESSIONS, SESSIONS_STREAM
 
 logger = log.get(__name__)
 
-_SESSIONS = "$KV.vv_sessions."
 _IN_FLIGHT = (10164, 10158)
 _REFUSALS: dict[int | type[Exception], type[errors.BusError]] = {
     10071: errors.LeaseLost,  # wrong last sequence
@@ -207,11 +206,11 @@ class NatsBus(port.Bus):
 
     async def read(self, key: str) -> port.Entry | None:
         # From the leader: a compare-and-set on a lagging replica's answer would only fail.
-        stored = await self.last(SESSIONS_STREAM, _SESSIONS + key, leader=True)
+        stored = await self.last(SESSIONS_STREAM, SESSIONS + key, leader=True)
         return port.Entry(stored.data, stored.sequence) if stored else None
 
     async def update(self, key: str, value: bytes, revision: int) -> int:
-        subject = _SESSIONS + key
+        subject = SESSIONS + key
         try:
             receipt = await self.store(subject, value, guard=port.Guard(subject, revision))
         except errors.LeaseLost as error:

@@ -2,7 +2,7 @@
 
 JOBS, WORK, RESULTS = "VV_JOBS", "VV_WORK", "VV_RESULTS"
 SPEECH, EVENTS, DLQ = "VV_SPEECH", "VV_EVENTS", "VV_DLQ"
-SESSIONS_STREAM = "KV_vv_sessions"
+SESSIONS_STREAM, SESSIONS = "KV_vv_sessions", "$KV.vv_sessions."
 
 MAX_LLM_WORK_BYTES = 256 * 1024
 MAX_UTTERANCE_BYTES = 896_000  # 28 s at ASR_RATE_HZ, the longest snapshot that fits a message

@@ -11,7 +11,7 @@ from visavis_token.api_keys import ApiKeys
 from visavis_token.livekit_tokens import LiveKitTokens
 from visavis_token.server import Server
 from visavis_token.service import SessionService
-from visavis_token.settings import Settings
+from visavis_token.settings import Settings, listed
 
 
 def main() -> None:
@@ -32,6 +32,7 @@ def main() -> None:
                 config.livekit_api_key, config.livekit_api_secret.get_secret_value()
             ),
             livekit_url=config.livekit_public_url,
+            operators=listed(config.operator_keys),
         )
         server = Server(service, health)
         await server.start(config.grpc_host, config.grpc_port)

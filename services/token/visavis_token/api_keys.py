@@ -13,6 +13,7 @@ class ApiKeys:
 
     def __init__(self, secrets_by_id: dict[str, str]) -> None:
         self._digests = {key: _digest(secret) for key, secret in secrets_by_id.items()}
+        self.ids = frozenset(self._digests)
 
     @classmethod
     def parse(cls, text: str) -> "ApiKeys":

@@ -38,6 +38,8 @@ class Phrases(BaseModel):
 
     apology: _Text = Field(min_length=1)
     """Said when an answer fails."""
+    disclosure: _Text = Field("You will talk with an AI, not with a person.", min_length=1)
+    """Shown before the person's microphone opens."""
 
 
 class Character(BaseModel):
@@ -46,6 +48,7 @@ class Character(BaseModel):
     model_config = _Strict
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    name: str = Field("", max_length=64)
     avatar: str = Field("", max_length=128)
     voice: str = Field(min_length=1, max_length=limits.MAX_VOICE_CHARS)
     language: str = Field(pattern=f"^{limits.LANGUAGE}$")
@@ -56,6 +59,12 @@ class Character(BaseModel):
     temperature: float = Field(0.7, ge=0, le=limits.MAX_TEMPERATURE)
     max_output_tokens: int = Field(200, ge=1, le=limits.MAX_OUTPUT_TOKENS)
     max_duration_s: int = Field(limits.DEFAULT_DURATION_S, ge=1, le=limits.MAX_DURATION_S)
+    silence_s: int = Field(0, ge=0, le=limits.MAX_DURATION_S)
+
+    @property
+    def shown_name(self) -> str:
+        """For people."""
+        return self.name or self.id.capitalize()
 
 
 def load(folder: Path) -> dict[str, Character]:
@@ -103,13 +112,15 @@ def resolve(character: Character, overrides: api.SessionOverrides) -> pipeline.R
         max_output_tokens=character.max_output_tokens,
     )
     resolved.max_duration.FromSeconds(character.max_duration_s)
+    resolved.max_silence.FromSeconds(character.silence_s)
     for field in ("instructions", "voice", "language", "greeting", "temperature"):
         if overrides.HasField(field):
             setattr(resolved, field, getattr(overrides, field))
     if overrides.HasField("max_output_tokens"):
         resolved.max_output_tokens = overrides.max_output_tokens
-    if overrides.HasField("max_duration"):
-        resolved.max_duration.CopyFrom(overrides.max_duration)
+    for span in ("max_duration", "max_silence"):
+        if overrides.HasField(span):
+            getattr(resolved, span).CopyFrom(getattr(overrides, span))
     if overrides.avatar_fallback:
         resolved.avatar_fallback = overrides.avatar_fallback
     return resolved

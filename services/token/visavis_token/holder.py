@@ -20,7 +20,7 @@ BUDGET_S = 3.0
 PAUSE_S = 0.1
 HURRY_S = 1.0
 
-_OVER = (
+OVER = (
     api.SESSION_STATE_ENDING,
     api.SESSION_STATE_ENDED,
     api.SESSION_STATE_REJECTED,
@@ -39,32 +39,45 @@ class Holder:
     async def say(self, session_id: str, text: str, request_id: str) -> int:
         """Have a text spoken; returns its turn. The same request id gives the same turn.
 
-        Raises ApiError: NOT_FOUND, FAILED_PRECONDITION, UNAVAILABLE after 3 s without a holder.
+        Raises, like all calls, ApiError: NOT_FOUND, FAILED_PRECONDITION, UNAVAILABLE after 3 s
+        without a holder.
         """
         # One id for all tries: a try whose reply got lost must not be spoken twice.
         call = pipeline.SayCall(request_id=request_id or ids.new_ulid(), text=text)
-        request = pipeline.ControlRequest(say=call).SerializeToString()
+        return (await self._call(session_id, pipeline.ControlRequest(say=call))).turn
+
+    async def send_text(self, session_id: str, text: str, request_id: str) -> int:
+        """Have a text answered as if the person had typed it; returns its turn."""
+        call = pipeline.TextCall(request_id=request_id or ids.new_ulid(), text=text)
+        return (await self._call(session_id, pipeline.ControlRequest(text=call))).turn
+
+    async def interrupt(self, session_id: str) -> pipeline.ControlReply:
+        """Stop the running answer; tells which, and whether there was one."""
+        call = pipeline.ControlRequest(interrupt=pipeline.InterruptCall())
+        return await self._call(session_id, call)
+
+    async def _call(self, session_id: str, call: pipeline.ControlRequest) -> pipeline.ControlReply:
+        request = call.SerializeToString()
         deadline = time.monotonic() + BUDGET_S
         while True:
-            if (await self._records.read(session_id)).view().state in _OVER:
+            if (await self._records.read(session_id)).view().state in OVER:
                 raise grpc_errors.session_over(session_id)
             left_s = max(deadline - time.monotonic(), PAUSE_S)
             try:
                 reply = await self._ask(session_id, request, timeout_s=min(TRY_S, left_s))
-                return _turn(reply)
+                return _checked(reply)
             except (NobodyThere, BusUnavailable) as error:
                 if time.monotonic() + PAUSE_S > deadline:
                     text = f"nobody holds session {session_id} at the moment"
                     raise grpc_errors.unavailable("NO_HOLDER", text) from error
             await asyncio.sleep(PAUSE_S)
 
-    async def hurry_end(self, session_id: str) -> None:
+    async def hurry(self, session_id: str, call: pipeline.ControlRequest) -> None:
         """Have the holder look at the desired state now; without it, it looks within 5 s."""
-        request = pipeline.ControlRequest(end=pipeline.EndCall()).SerializeToString()
         try:
-            await self._ask(session_id, request, timeout_s=HURRY_S)
+            await self._ask(session_id, call.SerializeToString(), timeout_s=HURRY_S)
         except (NobodyThere, BusUnavailable, ApiError) as error:
-            logger.info("session.end_not_hurried", session=session_id, error=repr(error))
+            logger.info("session.not_hurried", session=session_id, error=repr(error))
 
     async def _ask(
         self, session_id: str, request: bytes, *, timeout_s: float
@@ -78,10 +91,10 @@ class Holder:
             raise grpc_errors.internal() from error
 
 
-def _turn(reply: pipeline.ControlReply) -> int:
+def _checked(reply: pipeline.ControlReply) -> pipeline.ControlReply:
     if reply.HasField("error"):
         code, text = reply.error.code, reply.error.message
         if code == "UNAVAILABLE":  # the holder is handing on: its successor takes the same call
             raise BusUnavailable(text)
         raise ApiError(grpc.StatusCode.FAILED_PRECONDITION, code, text)
-    return reply.turn
+    return reply

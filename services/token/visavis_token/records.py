@@ -1,10 +1,12 @@
 """The two records of a session in the store, and every change that this service makes to them."""
 
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from visavis.pipeline.v1 import pipeline_pb2 as pipeline
 from visavis.session.v1 import session_pb2 as api
+from visavis_runtime import subjects
 from visavis_runtime.bus import Bus
 from visavis_runtime.errors import WrongRevision
 from visavis_token import grpc_errors
@@ -96,16 +98,35 @@ class RecordStore:
 
     async def request_end(self, session_id: str, reason: api.EndReason.ValueType) -> None:
         """Write the desired end, repeated until it stands. Raises ApiError NOT_FOUND."""
+
+        def end(spec: pipeline.SessionSpec) -> None:
+            if not spec.end_requested:
+                spec.end_requested, spec.end_reason = True, reason
+
+        await self.change(session_id, end)
+
+    async def change(
+        self, session_id: str, change: Callable[[pipeline.SessionSpec], None]
+    ) -> pipeline.SessionSpec:
+        """Apply `change` to the spec until it stands; the spec then. Raises ApiError NOT_FOUND."""
         while True:
             spec, revision = await self._spec(session_id)
-            if spec.end_requested:
-                return
-            spec.end_requested, spec.end_reason = True, reason
+            before = spec.SerializeToString(deterministic=True)
+            change(spec)
+            if spec.SerializeToString(deterministic=True) == before:
+                return spec
             try:
                 await self._bus.update(_spec_key(session_id), spec.SerializeToString(), revision)
             except WrongRevision:
                 continue
-            return
+            return spec
+
+    async def specs(self, after: int) -> AsyncIterator[tuple[int, pipeline.SessionSpec]]:
+        """All specs that were changed after a place in the store, oldest change first, each with
+        its place."""
+        everyone = f"{subjects.SESSIONS}{_spec_key('*')}"
+        async for stored in self._bus.replay(subjects.SESSIONS_STREAM, everyone, after + 1):
+            yield stored.sequence, pipeline.SessionSpec.FromString(stored.data)
 
     async def _spec(self, session_id: str) -> tuple[pipeline.SessionSpec, int]:
         entry = await self._bus.read(_spec_key(session_id))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from visavis_token.api_keys import ApiKeys
 from visavis_token.characters import Character
 from visavis_token.grpc_errors import ApiError
 from visavis_token.holder import Holder
+from visavis_token.listing import Listing
 from visavis_token.ports import RoomTokens
 from visavis_token.sessions import Sessions
 from visavis_token.watch import Watch
@@ -38,12 +39,15 @@ class SessionService(SessionServiceServicer):
         characters: dict[str, Character],
         tokens: RoomTokens,
         livekit_url: str,
+        operators: Container[str] = (),
     ) -> None:
         self.stopping = asyncio.Event()
         self._bus, self._keys, self._characters = bus, keys, characters
         self._tokens, self._livekit_url = tokens, livekit_url
         self._holder = Holder(bus)
+        self._operators = operators
         self._sessions = Sessions(bus, characters, self._holder)
+        self._listing = Listing(bus)
 
     async def CreateSession(  # noqa: N802 - the names of the contract
         self, request: api.CreateSessionRequest, context: Context
@@ -68,12 +72,21 @@ class SessionService(SessionServiceServicer):
             validation.check_session_id(request.session_id)
             return api.GetSessionResponse(session=await self._sessions.get(request.session_id))
 
+    async def ListSessions(  # noqa: N802
+        self, request: api.ListSessionsRequest, context: Context
+    ) -> api.ListSessionsResponse:
+        async with self._call("ListSessions", context):
+            validation.check_list(request)
+            return await self._listing.page(request)
+
     async def EndSession(  # noqa: N802
         self, request: api.EndSessionRequest, context: Context
     ) -> api.EndSessionResponse:
         async with self._call("EndSession", context) as key_id:
             validation.check_session_id(request.session_id)
-            session = await self._sessions.end(request.session_id)
+            is_operator = key_id in self._operators
+            reason = api.END_REASON_ADMIN if is_operator else api.END_REASON_API
+            session = await self._sessions.end(request.session_id, reason)
             logger.info("session.end_asked", session=session.session_id, key=key_id)
             return api.EndSessionResponse(session=session)
 
@@ -91,9 +104,48 @@ class SessionService(SessionServiceServicer):
         self, request: api.SayRequest, context: Context
     ) -> api.SayResponse:
         async with self._call("Say", context):
-            validation.check_say(request)
+            validation.check_text(request)
             turn = await self._holder.say(request.session_id, request.text, request.request_id)
             return api.SayResponse(turn=turn)
+
+    async def SendText(  # noqa: N802
+        self, request: api.SendTextRequest, context: Context
+    ) -> api.SendTextResponse:
+        async with self._call("SendText", context):
+            validation.check_text(request)
+            sid, text = request.session_id, request.text
+            turn = await self._holder.send_text(sid, text, request.request_id)
+            return api.SendTextResponse(turn=turn)
+
+    async def Interrupt(  # noqa: N802
+        self, request: api.InterruptRequest, context: Context
+    ) -> api.InterruptResponse:
+        async with self._call("Interrupt", context):
+            validation.check_session_id(request.session_id)
+            reply = await self._holder.interrupt(request.session_id)
+            return api.InterruptResponse(turn=reply.turn, interrupted=reply.interrupted)
+
+    async def UpdateSession(  # noqa: N802
+        self, request: api.UpdateSessionRequest, context: Context
+    ) -> api.UpdateSessionResponse:
+        async with self._call("UpdateSession", context) as key_id:
+            paths = validation.check_update(request)
+            session = await self._sessions.update(request.session_id, request.changes, paths)
+            logger.info("session.updated", session=session.session_id, key=key_id, fields=paths)
+            return api.UpdateSessionResponse(session=session)
+
+    async def CreateParticipantToken(  # noqa: N802
+        self, request: api.CreateParticipantTokenRequest, context: Context
+    ) -> api.CreateParticipantTokenResponse:
+        async with self._call("CreateParticipantToken", context):
+            validation.check_session_id(request.session_id)
+            session = await self._sessions.live(request.session_id)
+            token = self._tokens.mint(session.room, session.participant_identity)
+            response = api.CreateParticipantTokenResponse(
+                livekit_url=self._livekit_url, participant_token=token.text
+            )
+            response.token_expire_time.FromDatetime(token.expires)
+            return response
 
     @asynccontextmanager
     async def _call(self, method: str, context: Context) -> AsyncIterator[str]:

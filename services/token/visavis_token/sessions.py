@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import time
+from collections.abc import Iterable
 
 from visavis.pipeline.v1 import pipeline_pb2 as pipeline
 from visavis.session.v1 import session_pb2 as api
@@ -11,7 +12,7 @@ from visavis_runtime.bus import Bus
 from visavis_runtime.errors import SubjectTaken
 from visavis_token import grpc_errors, ids
 from visavis_token.characters import Character, resolve
-from visavis_token.holder import Holder
+from visavis_token.holder import OVER, Holder
 from visavis_token.records import Records, RecordStore
 
 SLOT_WAIT_S = 1.0
@@ -48,18 +49,44 @@ class Sessions:
         """Raises ApiError NOT_FOUND."""
         return (await self._records.read(session_id)).view()
 
-    async def end(self, session_id: str) -> api.Session:
-        """Ask for the end, with the reason API; harmless when it was asked for or has come.
+    async def end(
+        self, session_id: str, reason: api.EndReason.ValueType = api.END_REASON_API
+    ) -> api.Session:
+        """Ask for the end; harmless when it was asked for or has come.
 
         Raises ApiError NOT_FOUND.
         """
         found = await self._records.read(session_id)
         if found.status.state == api.SESSION_STATE_ENDED:
             return found.view()
-        await self._records.request_end(session_id, api.END_REASON_API)
+        await self._records.request_end(session_id, reason)
         status = await self._records.move(session_id, (_CREATING,), _REJECTED)
         if status.state in (api.SESSION_STATE_ACTIVE, api.SESSION_STATE_ENDING):
-            await self._holder.hurry_end(session_id)
+            call = pipeline.ControlRequest(end=pipeline.EndCall())
+            await self._holder.hurry(session_id, call)
+        return await self.get(session_id)
+
+    async def live(self, session_id: str) -> api.Session:
+        """Raises ApiError: NOT_FOUND, FAILED_PRECONDITION when it is over."""
+        session = await self.get(session_id)
+        if session.state in OVER:
+            raise grpc_errors.session_over(session_id)
+        return session
+
+    async def update(
+        self, session_id: str, changes: api.SessionChanges, paths: Iterable[str]
+    ) -> api.Session:
+        """Change it from its next turn on. Raises ApiError: NOT_FOUND, FAILED_PRECONDITION."""
+        await self.live(session_id)
+
+        def change(spec: pipeline.SessionSpec) -> None:
+            for path in paths:
+                setattr(spec.resolved, path, getattr(changes, path))
+
+        await self._records.change(session_id, change)
+        # After this call it holds for whatever is said next; else from the holder's next look on.
+        call = pipeline.ControlRequest(update=pipeline.UpdateCall())
+        await self._holder.hurry(session_id, call)
         return await self.get(session_id)
 
     def _spec(self, request: api.CreateSessionRequest, key_id: str) -> pipeline.SessionSpec:

@@ -4,6 +4,8 @@ import math
 import re
 from collections.abc import Container, Iterator, Mapping
 
+from google.protobuf.duration_pb2 import Duration
+
 from visavis.session.v1 import session_pb2 as api
 from visavis_token import grpc_errors, ids, limits
 from visavis_token.grpc_errors import Problem
@@ -23,7 +25,41 @@ def check_session_id(session_id: str) -> None:
     _raise_any(_session_id_problems(session_id))
 
 
-def check_say(request: api.SayRequest) -> None:
+def check_list(request: api.ListSessionsRequest) -> None:
+    """Raises ApiError INVALID_ARGUMENT."""
+    problems = []
+    if request.page_size > limits.MAX_PAGE_SIZE:
+        text = f"must be at most {limits.MAX_PAGE_SIZE}"
+        problems.append(Problem("page_size", "OUT_OF_RANGE", text))
+    known = set(api.SessionState.values()) - {api.SESSION_STATE_UNSPECIFIED}
+    for number, state in enumerate(request.states):
+        if state not in known:
+            problems.append(Problem(f"states[{number}]", "OUT_OF_RANGE", "is no known state"))
+    _raise_any(problems)
+
+
+def check_update(request: api.UpdateSessionRequest) -> list[str]:
+    """The fields that change. Raises ApiError INVALID_ARGUMENT."""
+    changes, known = request.changes, api.SessionChanges.DESCRIPTOR.fields_by_name
+    given = [field.name for field, _ in changes.ListFields()]
+    paths = list(request.update_mask.paths) or given
+    problems = list(_session_id_problems(request.session_id))
+    if not paths:
+        problems.append(Problem("changes", "REQUIRED", "nothing is to be changed"))
+    for path in paths:
+        if path not in known:
+            text = f"{path!r} cannot be changed: only {' and '.join(known)}"
+            problems.append(Problem("update_mask", "UNKNOWN_FIELD", text))
+        elif path not in given:
+            problems.append(Problem(f"changes.{path}", "REQUIRED", "is in the mask but not set"))
+    problems += _instructions_problems("changes.instructions", changes.instructions)
+    if changes.HasField("voice"):
+        problems += _voice_problems("changes.voice", changes.voice)
+    _raise_any(problems)
+    return paths
+
+
+def check_text(request: api.SayRequest | api.SendTextRequest) -> None:
     """Raises ApiError INVALID_ARGUMENT."""
     _raise_any(
         [
@@ -94,10 +130,7 @@ def _metadata_problems(field: str, metadata: Mapping[str, str]) -> Iterator[Prob
 
 
 def _override_problems(field: str, overrides: api.SessionOverrides) -> Iterator[Problem]:
-    size = len(overrides.instructions.encode())
-    if size > limits.MAX_INSTRUCTIONS_BYTES:
-        text = f"has {size} bytes, at most {limits.MAX_INSTRUCTIONS_BYTES} are allowed"
-        yield Problem(f"{field}.instructions", "TOO_LONG", text)
+    yield from _instructions_problems(f"{field}.instructions", overrides.instructions)
     yield from _too_long(f"{field}.greeting", overrides.greeting, limits.MAX_TEXT_CHARS)
     if overrides.HasField("voice"):
         yield from _voice_problems(f"{field}.voice", overrides.voice)
@@ -108,6 +141,13 @@ def _override_problems(field: str, overrides: api.SessionOverrides) -> Iterator[
     yield from _number_problems(field, overrides)
 
 
+def _instructions_problems(field: str, instructions: str) -> Iterator[Problem]:
+    size = len(instructions.encode())
+    if size > limits.MAX_INSTRUCTIONS_BYTES:
+        text = f"has {size} bytes, at most {limits.MAX_INSTRUCTIONS_BYTES} are allowed"
+        yield Problem(field, "TOO_LONG", text)
+
+
 def _voice_problems(field: str, voice: str) -> Iterator[Problem]:
     yield from _too_long(field, voice, limits.MAX_VOICE_CHARS)
     if not voice.strip() or not voice.isprintable():
@@ -116,10 +156,9 @@ def _voice_problems(field: str, voice: str) -> Iterator[Problem]:
 
 def _number_problems(field: str, overrides: api.SessionOverrides) -> Iterator[Problem]:
     if overrides.HasField("max_duration"):
-        seconds = overrides.max_duration.seconds + overrides.max_duration.nanos / 1e9
-        if not 1 <= seconds <= limits.MAX_DURATION_S:
-            text = f"must be 1 to {limits.MAX_DURATION_S} seconds"
-            yield Problem(f"{field}.max_duration", "OUT_OF_RANGE", text)
+        yield from _seconds_problems(f"{field}.max_duration", overrides.max_duration, least=1)
+    if overrides.HasField("max_silence"):
+        yield from _seconds_problems(f"{field}.max_silence", overrides.max_silence, least=0)
     temperature = overrides.temperature
     if not math.isfinite(temperature) or not 0 <= temperature <= limits.MAX_TEMPERATURE:
         text = f"must be 0 to {limits.MAX_TEMPERATURE:g}"
@@ -129,6 +168,13 @@ def _number_problems(field: str, overrides: api.SessionOverrides) -> Iterator[Pr
     ):
         text = f"must be 1 to {limits.MAX_OUTPUT_TOKENS}"
         yield Problem(f"{field}.max_output_tokens", "OUT_OF_RANGE", text)
+
+
+def _seconds_problems(field: str, duration: Duration, *, least: int) -> Iterator[Problem]:
+    seconds = duration.seconds + duration.nanos / 1e9
+    if not least <= seconds <= limits.MAX_DURATION_S:
+        text = f"must be {least} to {limits.MAX_DURATION_S} seconds"
+        yield Problem(field, "OUT_OF_RANGE", text)
 
 
 def _required(field: str, text: str) -> Iterator[Problem]:

@@ -128,5 +128,5 @@ def test_what_is_no_session_id_never_reaches_a_subject(session_id: str) -> None:
 @pytest.mark.parametrize("text", ["", "  ", "x" * 2_001])
 def test_a_say_needs_a_text_of_bearable_length(text: str) -> None:
     with pytest.raises(ApiError, match="text"):
-        validation.check_say(api.SayRequest(session_id=SID, text=text))
-    validation.check_say(api.SayRequest(session_id=SID, text="x" * 2_000))
+        validation.check_text(api.SayRequest(session_id=SID, text=text))
+    validation.check_text(api.SayRequest(session_id=SID, text="x" * 2_000))
