@@ -10,6 +10,8 @@ from visavis_local.page import install_packages
 
 STOCK = Path(__file__).parent / "stock"
 SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
+# Where a wide window is magnified four times (WCAG 1.4.10).
+NARROWEST = 320
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 # The last transition of the style sheet takes half a second; a picture of its middle shows nothing.
 SETTLED = "() => document.getAnimations().every(one => one.effect.getTiming().iterations !== 1)"
@@ -17,6 +19,8 @@ SETTLED = "() => document.getAnimations().every(one => one.effect.getTiming().it
 
 async def photograph(page: Page, folder: Path, name: str) -> None:
     """Four pictures: phone and desktop, light and dark; each form is given to axe too."""
+    await page.set_viewport_size({"width": NARROWEST, "height": 568})
+    assert await _overflow(page) == 0, f"{name} is wider than {NARROWEST} pixels"
     for scheme in SCHEMES:
         for size, (width, height) in SIZES.items():
             await page.set_viewport_size({"width": width, "height": height})
@@ -46,5 +50,6 @@ def _axe() -> str:
 
 
 async def _overflow(page: Page) -> int:
-    root = "document.documentElement"
-    return int(await page.evaluate(f"Math.max(0, {root}.scrollWidth - {root}.clientWidth)"))
+    """How far the furthest element reaches over the right edge, in pixels."""
+    edges = "[...document.querySelectorAll('main *')].map(one => one.getBoundingClientRect().right)"
+    return int(await page.evaluate(f"Math.max(0, Math.max(...{edges}) - innerWidth)"))

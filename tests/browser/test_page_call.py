@@ -102,9 +102,13 @@ async def test_the_keyboard_alone_is_enough(page: Page, stage: Stage) -> None:
     await expect(page.get_by_text("Good evening")).to_be_visible()
 
 
-async def test_captions_are_a_log_that_is_not_read_out_and_states_are_polite(page: Page) -> None:
+async def test_captions_are_a_log_that_is_not_read_out_and_states_are_polite(
+    page: Page, stage: Stage
+) -> None:
     await _start(page)
+    await stage.puppet.hear("p1", "Good evening")
     log = page.get_by_role("log", name="Captions")
+    await expect(log).to_contain_text("Good evening")
     await expect(log).to_have_attribute("aria-live", "off")
     await expect(page.get_by_role("status").first).to_have_text("Listening")
 
@@ -129,6 +133,14 @@ async def test_another_character_and_another_conversation(page: Page, stage: Sta
     await page.get_by_role("button", name="Talk again").click()
     await _is(page, "listening")
     assert len(stage.asked) == 2
+
+
+async def test_a_full_server_is_tried_again_by_itself(page: Page, stage: Stage) -> None:
+    stage.refuse = (503, {"Retry-After": "2"})
+    await page.get_by_role("button", name="Start talking").click()
+    await _is(page, "full")
+    stage.refuse = None
+    await _is(page, "listening")
 
 
 async def test_a_broken_connection_is_told_and_comes_back(

@@ -63,6 +63,9 @@ async def test_without_a_microphone(stage: Stage, screenshots: Path) -> None:
         await page.get_by_role("button", name="Start talking").click()
         await _is(page, "microphone-denied")
         await photograph(page, screenshots, "microphone-denied")
+        await page.get_by_label("Type to the avatar").fill("Can you read me?")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".caption.person")).to_contain_text("Can you read me?")
     async with chrome(device=False) as browser:
         page = await _open(browser, stage)
         await page.get_by_role("button", name="Start talking").click()

@@ -171,10 +171,12 @@ export class Conversation {
 
   async end(): Promise<void> {
     this.attempt++;
-    clearTimeout(this.timer);
-    await this.call("visavis.end");
-    await this.room?.disconnect();
+    const { room } = this;
+    const told = this.call("visavis.end");
+    // The person sees the end at once; a face is closed before its room.
     this.finish("");
+    await told;
+    await room?.disconnect();
   }
 
   private async openMicrophone(): Promise<void> {

@@ -1,7 +1,7 @@
 /** The page's elements, brought to what a snapshot says. */
 
 import type { Caption, Snapshot, State } from "./conversation.ts";
-import { WORDS, againLabel, noteFor, transcript } from "./words.ts";
+import { WORDS, againLabel, hintFor, noteFor, transcript } from "./words.ts";
 
 function element<E extends HTMLElement>(id: string): E {
   const found = document.getElementById(id);
@@ -56,6 +56,7 @@ export class Look {
     this.captions.hidden = !snapshot.captions.length;
     // An empty transcript says nothing; an example does.
     element("hint").hidden = !inCall || snapshot.captions.length > 0;
+    setText(element("hint"), hintFor(snapshot));
     this.microphone.setAttribute("aria-pressed", String(snapshot.microphone === "on"));
     this.interrupt.disabled = state !== "speaking" && state !== "thinking";
     this.text.disabled = element<HTMLButtonElement>("send").disabled = snapshot.connection !== "open";

@@ -116,7 +116,12 @@ class Page {
     const words = text.value;
     text.value = "";
     this.clock.reset();
-    await this.conversation?.say(words);
+    try {
+      await this.conversation?.say(words);
+    } catch {
+      // It was not sent: the words are given back.
+      text.value ||= words;
+    }
   }
 
   private show(snapshot: Snapshot): void {

@@ -34,6 +34,12 @@ export function noteFor(snapshot: Snapshot, name: string): string {
   return "";
 }
 
+/** Instead of an empty transcript. */
+export function hintFor({ microphone }: Snapshot): string {
+  const how = microphone === "on" ? "Say something, or type it." : "Type something.";
+  return `${how} You could ask: “What is worth knowing about the moon?”`;
+}
+
 /** The button after a conversation, or instead of one. */
 export function againLabel(state: State): string {
   if (state === "ended") return "Talk again";

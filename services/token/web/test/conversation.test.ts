@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import { test } from "node:test";
-import { DisconnectReason, ParticipantKind, RoomEvent, type Room } from "livekit-client";
+import { ConnectionError, DisconnectReason, ParticipantKind, RoomEvent, type Room } from "livekit-client";
 import {
   Captions, Conversation, sentenceFor, sessionFrom, stateOf, QUIET_RECONNECT_MS,
   type Options, type Snapshot,
@@ -202,6 +202,13 @@ test("a room that cannot be reached is left", async () => {
   await conversation.start();
   assert.equal(conversation.snapshot().state, "failed");
   assert.ok(room.log.includes("disconnect"));
+});
+
+test("a token that the room does not take is an expired link", async () => {
+  const { room, conversation } = begin();
+  room.refuse = ConnectionError.notAllowed("expired", 401);
+  await conversation.start();
+  assert.equal(conversation.snapshot().state, "link-expired");
 });
 
 test("a short reconnect is not told, a long one is", async (context) => {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Room } from "livekit-client";
 import { isPublishedByVendor, within } from "../src/avatar.ts";
 import { sessionFrom } from "../src/conversation.ts";
-import { againLabel, noteFor, transcript } from "../src/words.ts";
+import { againLabel, hintFor, noteFor, transcript } from "../src/words.ts";
 import { VendorFace, canShowVendorFace } from "../src/vendor.ts";
 
 const SESSION = sessionFrom({
@@ -79,6 +79,8 @@ test("words for every case", () => {
   assert.match(noteFor({ ...base, state: "speaking", microphone: "denied" }, "Nova"), /Nova answers/);
   assert.match(noteFor({ ...base, state: "no-microphone", microphone: "missing" }, "Nova"), /No microphone/);
   assert.equal(noteFor({ ...base, state: "listening" }, "Nova"), "");
+  assert.match(hintFor({ ...base, state: "listening" }), /Say something, or type/);
+  assert.match(hintFor({ ...base, state: "listening", microphone: "off" }), /^Type something/);
   assert.deepEqual([againLabel("ended"), againLabel("full"), againLabel("failed")], ["Talk again", "Try now", "Try again"]);
   const captions = [
     { id: "1", who: "person", text: "Hello", final: true },
