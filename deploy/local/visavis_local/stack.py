@@ -19,7 +19,7 @@ from visavis_local.servers import livekit_process, nats_process
 SERVICES = ("token", "asr", "llm", "tts", "egress")
 PORTS = (
     *("nats", "nats-monitoring", "livekit", "livekit-udp", "model-server", "motion-sim"),
-    *("token-grpc", *SERVICES),  # a service's own name: its health port
+    *("token-grpc", "token-http", *SERVICES),  # a service's own name: its health port
 )
 MODEL = "smollm2-135m-instruct"
 API_KEY_ID = "demo"
@@ -111,6 +111,11 @@ class LocalStack:
         return f"127.0.0.1:{self.ports['token-grpc']}"
 
     @property
+    def page_url(self) -> str:
+        """The page to talk to; POST {page_url}/token is LiveKit's standard token endpoint."""
+        return f"http://127.0.0.1:{self.ports['token-http']}"
+
+    @property
     def model_server_url(self) -> str:
         """The embedded model server; /metrics has visavis_model_chat_requests_total."""
         return f"http://127.0.0.1:{self.ports['model-server']}"
@@ -191,6 +196,9 @@ def _environments(stack: LocalStack) -> dict[str, dict[str, str]]:
         | {
             "VISAVIS_GRPC_PORT": str(stack.ports["token-grpc"]),
             "VISAVIS_API_KEYS": f"{API_KEY_ID}:{stack.secret}",
+            "VISAVIS_HTTP_PORT": str(stack.ports["token-http"]),
+            "VISAVIS_PUBLIC_DEMO": "1",
+            "VISAVIS_DEFAULT_CHARACTER": "nova",
         },
         "asr": {"VISAVIS_ASR_ENGINE": "whisper"},
         "llm": {

@@ -75,6 +75,16 @@ def load(folder: Path) -> dict[str, Character]:
     return {character.id: character for character in map(_read, files)}
 
 
+def default_of(known: dict[str, Character], named: str) -> str:
+    """The character of who names none: the named one, else the only one, else none.
+
+    Raises CharacterError when there is no such character.
+    """
+    if named and named not in known:
+        raise CharacterError(f"there is no character {named!r}")
+    return named or (next(iter(known)) if len(known) == 1 else "")
+
+
 def _read(file: Path) -> Character:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))

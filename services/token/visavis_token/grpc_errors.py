@@ -9,9 +9,12 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 
-from visavis_runtime.errors import VisavisError
+from visavis_runtime import log
+from visavis_runtime.errors import BusUnavailable, VisavisError
 
 DOMAIN = "visavis"
+
+logger = log.get(__name__)
 
 
 class ApiError(VisavisError):
@@ -80,6 +83,17 @@ def request_id_taken(request_id: str) -> ApiError:
     return ApiError(grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_TAKEN", text)
 
 
+def room_taken(room: str) -> ApiError:
+    """The client's room and identity stand for a live session of another kind."""
+    text = f"room {room!r} and this identity have a session with another character"
+    return ApiError(grpc.StatusCode.ALREADY_EXISTS, "ROOM_TAKEN", text)
+
+
+def forbidden(reason: str, text: str) -> ApiError:
+    """Known or not: nobody may do this from there."""
+    return ApiError(grpc.StatusCode.PERMISSION_DENIED, reason, text)
+
+
 def no_slot(retry_s: float) -> ApiError:
     """No worker took the session in time."""
     text = "no worker has room for another session now"
@@ -94,6 +108,17 @@ def unavailable(reason: str, text: str, retry_s: float = 1.0) -> ApiError:
 def internal() -> ApiError:
     """A fault of ours; the log holds the rest."""
     return ApiError(grpc.StatusCode.INTERNAL, "INTERNAL", "an internal error was logged")
+
+
+def as_api_error(error: Exception, method: str) -> ApiError:
+    """What a call tells of an error; what it does not tell is logged."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, BusUnavailable):
+        logger.warning("call.bus_unavailable", method=method, error=repr(error))
+        return unavailable("BUS_UNAVAILABLE", "the message bus does not answer")
+    logger.error("call.failed", method=method, exc_info=error)
+    return internal()
 
 
 def retry(after_s: float) -> error_details_pb2.RetryInfo:

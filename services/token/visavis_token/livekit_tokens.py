@@ -16,7 +16,7 @@ class LiveKitTokens:
     def __init__(self, api_key: str, api_secret: str) -> None:
         self._key, self._secret = api_key, api_secret
 
-    def mint(self, room: str, identity: str) -> RoomToken:
+    def mint(self, room: str, identity: str, *, name: str = "", metadata: str = "") -> RoomToken:
         # Everything is stated: the library's defaults allow publishing of any kind.
         grants = api.VideoGrants(
             room_join=True,
@@ -39,5 +39,6 @@ class LiveKitTokens:
         )
         token = api.AccessToken(self._key, self._secret).with_identity(identity)
         token = token.with_kind("standard").with_ttl(TTL).with_grants(grants)
+        token = token.with_name(name).with_metadata(metadata)
         expires = datetime.now(UTC) + TTL
         return RoomToken(token.to_jwt(), expires)

@@ -16,5 +16,6 @@ class RoomToken:
 class RoomTokens(Protocol):
     """Signs room tokens, without asking the room's server."""
 
-    def mint(self, room: str, identity: str) -> RoomToken:
-        """A person's token, good for a first join within ten minutes."""
+    def mint(self, room: str, identity: str, *, name: str = "", metadata: str = "") -> RoomToken:
+        """A person's token, good for a first join within ten minutes; name and metadata are what
+        others in the room see."""

@@ -12,11 +12,9 @@ from visavis.session.v1 import session_pb2 as api
 from visavis.session.v1.session_pb2_grpc import SessionServiceServicer
 from visavis_runtime import log
 from visavis_runtime.bus import Bus
-from visavis_runtime.errors import BusUnavailable
 from visavis_token import grpc_errors, telemetry, validation
 from visavis_token.api_keys import ApiKeys
 from visavis_token.characters import Character
-from visavis_token.grpc_errors import ApiError
 from visavis_token.holder import Holder
 from visavis_token.listing import Listing
 from visavis_token.ports import RoomTokens
@@ -155,7 +153,7 @@ class SessionService(SessionServiceServicer):
             yield self._key_id(context)
             code = grpc.StatusCode.OK
         except Exception as error:
-            answer = _as_api_error(error, method)
+            answer = grpc_errors.as_api_error(error, method)
             code = answer.code
             logger.info("call.refused", method=method, code=code.name, reason=answer.reason)
             status = answer.status()
@@ -170,13 +168,3 @@ class SessionService(SessionServiceServicer):
             if is_key and (key_id := self._keys.identify(secret.strip())):
                 return key_id
         raise grpc_errors.unauthenticated()
-
-
-def _as_api_error(error: Exception, method: str) -> ApiError:
-    if isinstance(error, ApiError):
-        return error
-    if isinstance(error, BusUnavailable):
-        logger.warning("call.bus_unavailable", method=method, error=repr(error))
-        return grpc_errors.unavailable("BUS_UNAVAILABLE", "the message bus does not answer")
-    logger.error("call.failed", method=method, exc_info=error)
-    return grpc_errors.internal()

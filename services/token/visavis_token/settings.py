@@ -8,6 +8,7 @@ from visavis_runtime.settings import ServiceSettings
 from visavis_token.api_keys import ApiKeys
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_MODULE = r"^((https?:/)?/.+)?$"
 
 
 class Settings(ServiceSettings):
@@ -44,9 +45,11 @@ class Settings(ServiceSettings):
     """`https://a.example,https://b.example`: pages elsewhere that may ask for tokens."""
     public_demo: bool = Field(False, validation_alias="VISAVIS_PUBLIC_DEMO")
     """Tokens without an API key, for whoever reaches the port: on loopback only."""
-    page_adapter_url: str = Field("", validation_alias="VISAVIS_PAGE_ADAPTER_URL")
+    page_adapter_url: str = Field("", validation_alias="VISAVIS_PAGE_ADAPTER_URL", pattern=_MODULE)
     """The avatar vendor's RTC adapter, an ES module that the page loads; empty: a drawn face."""
-    page_avatarkit_url: str = Field("", validation_alias="VISAVIS_PAGE_AVATARKIT_URL")
+    page_avatarkit_url: str = Field(
+        "", validation_alias="VISAVIS_PAGE_AVATARKIT_URL", pattern=_MODULE
+    )
     """The vendor's AvatarKit, where the adapter does not bring it."""
     page_vendor_origins: str = Field("", validation_alias="VISAVIS_PAGE_VENDOR_ORIGINS")
     """`https://a.example,wss://b.example`: what else the vendor's modules may connect to."""

@@ -84,7 +84,7 @@ def _create_problems(
     elif request.character not in characters:
         yield Problem("character", "CHARACTER_UNKNOWN", "this deployment knows no such character")
     yield from _request_id_problems(request.request_id)
-    yield from _identity_problems("participant_identity", request.participant_identity)
+    yield from identity_problems("participant_identity", request.participant_identity)
     yield from _metadata_problems("metadata", request.metadata)
     yield from _override_problems("overrides", request.overrides)
 
@@ -103,7 +103,8 @@ def _request_id_problems(request_id: str) -> Iterator[Problem]:
         yield Problem("request_id", "MALFORMED", text)
 
 
-def _identity_problems(field: str, identity: str) -> Iterator[Problem]:
+def identity_problems(field: str, identity: str) -> Iterator[Problem]:
+    """What is wrong with a person's identity in the room."""
     yield from _too_long(field, identity, limits.MAX_IDENTITY_CHARS)
     lowered = identity.lower()
     if lowered.startswith(_RESERVED_PREFIXES) or "agent" in lowered:

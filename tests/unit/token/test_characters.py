@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from visavis.session.v1 import session_pb2 as api
-from visavis_token.characters import Character, CharacterError, load, resolve
+from visavis_token.characters import Character, CharacterError, default_of, load, resolve
 
 SHIPPED = Path(__file__).parents[3] / "deploy" / "characters"
 GOOD = """
@@ -81,3 +81,23 @@ def test_overrides_replace_only_what_they_set(tmp_path: Path) -> None:
     assert (resolved.max_output_tokens, resolved.max_duration.seconds) == (10, 60)
     assert resolved.avatar_fallback == api.AVATAR_FALLBACK_END
     assert (resolved.instructions, resolved.apology) == ("Be brief.", "Sorry.")
+
+
+def test_a_name_and_a_disclosure_are_there_even_if_the_file_has_none(tmp_path: Path) -> None:
+    plain = _load(tmp_path, GOOD)["test"]
+    assert plain.shown_name == "Test"
+    assert "AI" in plain.phrases.disclosure
+    named = _load(tmp_path, GOOD + "name: Tess Tester\nsilence_s: 90\n")["test"]
+    assert named.shown_name == "Tess Tester"
+    assert resolve(named, api.SessionOverrides()).max_silence.seconds == 90
+    quiet = api.SessionOverrides(max_silence=Duration(seconds=5))
+    assert resolve(named, quiet).max_silence.seconds == 5
+    assert all("AI" in one.phrases.disclosure for one in load(SHIPPED).values())
+
+
+def test_who_names_no_character_gets_the_default_or_the_only_one(tmp_path: Path) -> None:
+    known = _load(tmp_path, GOOD)
+    assert default_of(known, "") == default_of(known, "test") == "test"
+    assert default_of(load(SHIPPED), "") == ""
+    with pytest.raises(CharacterError, match="'other'"):
+        default_of(known, "other")

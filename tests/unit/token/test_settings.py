@@ -17,10 +17,11 @@ GOOD = {
     "VISAVIS_LIVEKIT_API_SECRET": "s" * 32,
     "VISAVIS_CHARACTERS": "deploy/characters",
 }
+CHOICES = ("VISAVIS_HTTP_PORT", "VISAVIS_HTTP_HOST", "VISAVIS_PUBLIC_DEMO", "VISAVIS_OPERATOR_KEYS")
 
 
 def _stopped(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> bool:
-    for name in GOOD:
+    for name in (*GOOD, *CHOICES):
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
@@ -52,6 +53,9 @@ def test_a_missing_variable_is_named(
         ("VISAVIS_LIVEKIT_API_SECRET", "s" * 31),
         ("VISAVIS_LIVEKIT_PUBLIC_URL", "http://127.0.0.1"),
         ("VISAVIS_GRPC_PORT", "70000"),
+        ("VISAVIS_HTTP_PORT", "70000"),
+        ("VISAVIS_OPERATOR_KEYS", "somebody"),
+        ("VISAVIS_PAGE_ADAPTER_URL", "javascript:alert(1)"),
     ],
 )
 def test_a_wrong_value_is_named_and_not_shown(
@@ -61,3 +65,19 @@ def test_a_wrong_value_is_named_and_not_shown(
     said = capsys.readouterr().err
     assert said.startswith(f"{variable}: ")
     assert "tooshort" not in said
+
+
+@pytest.mark.parametrize(
+    ("host", "is_stopped"), [("127.0.0.1", False), ("::1", False), ("0.0.0.0", True), ("", True)]
+)
+def test_the_public_demo_stays_on_loopback(
+    monkeypatch: pytest.MonkeyPatch, host: str, is_stopped: bool
+) -> None:
+    public = {"VISAVIS_PUBLIC_DEMO": "1", "VISAVIS_HTTP_HOST": host, "VISAVIS_HTTP_PORT": "0"}
+    assert _stopped(monkeypatch, GOOD | public) == is_stopped
+    assert not _stopped(monkeypatch, GOOD | public | {"VISAVIS_PUBLIC_DEMO": "0"})
+
+
+def test_operators_are_known_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not _stopped(monkeypatch, GOOD | {"VISAVIS_OPERATOR_KEYS": " demo ,"})
+    assert settings.load(Settings).http_port is None
