@@ -180,8 +180,8 @@ async def test_forty_seconds_of_speech_are_understood(world: World) -> None:
         rate = word_error_rate(" ".join(LECTURE), outcome.input_text)
         print("40 s: word error rate", rate)
         assert "garden" in outcome.input_text[:80]
-        assert "plant next" in outcome.input_text[-40:]
-        assert rate <= 0.25
+        assert "next year" in outcome.input_text[-20:]
+        assert rate <= 0.15
         assert not one.errors
         assert not list(one.all(lambda event: event.turn.turn > 1))
 

@@ -42,7 +42,7 @@ async def barge_in(one: Talk, turn: int) -> BargeIn:
     began = sound(asked.end)
     assert began
     await one.caller.until(lambda: recording.end > began + 4)
-    spoken = await one.ask("Stop, stop. I would rather know what a mouse is.")
+    spoken = await one.ask("Wait a moment, I would rather know what a mouse is.")
     cut, new = await one.over(turn), await one.over(turn + 1)
     await one.caller.until(lambda: recording.silent_from(spoken.end + 1, for_s=0.5) is not None)
     # Till the end of the person's words: a pause between two sentences is no silence.
