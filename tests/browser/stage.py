@@ -111,12 +111,12 @@ def add_page(app: web.Application) -> None:
 
 
 @asynccontextmanager
-async def serving(app: web.Application) -> AsyncIterator[str]:
-    """An aiohttp application on a free loopback port; its address."""
+async def serving(app: web.Application, port: int = 0) -> AsyncIterator[str]:
+    """An aiohttp application on this or a free loopback port; its address."""
     runner = web.AppRunner(app)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", port)
         await site.start()
         host, port = runner.addresses[0][:2]
         yield f"http://{host}:{port}"

@@ -1,10 +1,13 @@
 """The stock front end, bundled from npm's packages."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
 
 from tests.browser.looks import STOCK
+from tests.browser.stage import serving
 from visavis_local.page import install_packages, run_node
 
 HTML = (
@@ -22,11 +25,15 @@ def build_stock(folder: Path) -> Path:
     return folder
 
 
-def add_stock(app: web.Application, folder: Path) -> None:
-    """The front end under /stock."""
+@asynccontextmanager
+async def serving_stock(folder: Path, port: int) -> AsyncIterator[str]:
+    """The front end on an origin of its own; `?endpoint=` names the token endpoint."""
 
     async def index(_request: web.Request) -> web.Response:
         return web.Response(text=HTML, content_type="text/html")
 
-    app.router.add_get("/stock", index)
+    app = web.Application()
+    app.router.add_get("/", index)
     app.router.add_static("/stock", folder)
+    async with serving(app, port) as url:
+        yield url

@@ -12,12 +12,12 @@ from playwright.async_api import Page, expect
 
 from tests.browser.chrome import chrome
 from tests.browser.spoken import spoken
-from tests.browser.stack_page import page_of
-from tests.browser.stock_page import build_stock
+from tests.browser.stock_page import build_stock, serving_stock
 from tests.support.barge_in import NEW, OLD
 from tests.support.conversation import World, running_world
 from tests.support.openai_server import Reply
 from tests.support.words import word_error_rate
+from visavis_local.ports import free_port
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -37,17 +37,24 @@ PLAYS = "() => [...document.querySelectorAll('audio')].some(one => !one.paused &
 
 @dataclass(frozen=True)
 class Front:
-    """The page's address, and what stands behind it."""
+    """The addresses of our page and of the stock front end, and what stands behind them."""
 
-    url: str
     world: World
+    stock: str
+
+    @property
+    def url(self) -> str:
+        return self.world.stack.layout.page_url
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def front(page_built: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Front]:
-    stock = await asyncio.to_thread(build_stock, tmp_path_factory.mktemp("stock"))
-    async with running_world() as world, page_of(world, stock) as url:
-        yield Front(url, world)
+    folder = await asyncio.to_thread(build_stock, tmp_path_factory.mktemp("stock"))
+    port = free_port()
+    # One place only, so that a second person finds it taken.
+    settings = {"VISAVIS_HTTP_ORIGINS": f"http://127.0.0.1:{port}", "VISAVIS_SESSION_SLOTS": "1"}
+    async with running_world(settings) as world, serving_stock(folder, port) as stock:
+        yield Front(world, f"{stock}/?endpoint={world.stack.layout.page_url}/token")
 
 
 async def _is(page: Page, state: str, within_s: float = 15) -> None:
@@ -105,11 +112,44 @@ async def _types_and_interrupts_by_key(page: Page) -> None:
     assert OLD not in await _caption(page, "avatar", 3)
 
 
+async def test_a_taken_place_a_reload_and_the_next_person(front: Front) -> None:
+    async with chrome(deny=True) as browser:
+        first, second = await browser.new_page(), await browser.new_page()
+        session = await _begin(front, first)
+        await second.goto(front.url)
+        await second.get_by_role("button", name="Start talking").click()
+        await _is(second, "full")
+        await first.reload()
+        assert await _begin(front, first) == session, "a reload is not another conversation"
+        await first.get_by_role("button", name="End", exact=True).click()
+        await _is(first, "ended")
+        await _is(second, "microphone-denied", 30)
+        await second.get_by_role("button", name="End", exact=True).click()
+        await _is(second, "ended")
+
+
+async def _begin(front: Front, page: Page) -> str:
+    """Start without a microphone; the id of the session."""
+    await page.goto(f"{front.url}/?character=ada")
+    async with page.expect_response("**/token") as answer:
+        await page.get_by_role("button", name="Start talking").click()
+    await _is(page, "microphone-denied")
+    return str((await (await answer.value).json())["visavis"]["session_id"])
+
+
+async def test_a_wrong_link(front: Front) -> None:
+    async with chrome() as browser:
+        page = await browser.new_page()
+        await page.goto(f"{front.url}/?character=nobody")
+        await page.get_by_role("button", name="Start talking").click()
+        await _is(page, "link-expired")
+
+
 async def test_a_stock_front_end_finds_everything(front: Front, tmp_path: Path) -> None:
     front.world.model.replies.extend((Reply(PARIS), Reply(NEW)))
     async with chrome(spoken(tmp_path, [(6.0, FRANCE)])) as browser:
         page = await browser.new_page()
-        await page.goto(f"{front.url}/stock")
+        await page.goto(front.stock)
         await expect(page.locator("#agent")).to_contain_text("agent-", timeout=15_000)
         await expect(page.locator("#state")).to_have_text("listening", timeout=10_000)
         await expect(page.locator("#state")).to_have_text("speaking", timeout=20_000)

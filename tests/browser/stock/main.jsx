@@ -24,7 +24,8 @@ function Assistant() {
   );
 }
 
-const { serverUrl, participantToken } = await TokenSource.endpoint("/token").fetch({ agentName: "ada" });
+const endpoint = new URLSearchParams(location.search).get("endpoint");
+const { serverUrl, participantToken } = await TokenSource.endpoint(endpoint).fetch({ agentName: "ada" });
 createRoot(document.getElementById("root")).render(
   <LiveKitRoom serverUrl={serverUrl} token={participantToken} connect audio>
     <RoomAudioRenderer />

@@ -54,7 +54,9 @@ export interface Options {
   readonly tokenUrl: string;
   /** Asked for at each start: the choice may change between two conversations. */
   character(): string;
+  /** The same two come back to the same session while it lives; without them it is a new one. */
   readonly roomName?: string;
+  readonly identity?: string;
   /** Makes the room; the page decides about its options. */
   newRoom(session: Session): Room;
   /** Runs between making the room and connecting: where a face attaches itself. */
@@ -117,6 +119,7 @@ export class Conversation {
   private attempt = 0;
   private track: LocalAudioTrack | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private ending: Promise<void> | undefined;
 
   constructor(private readonly options: Options) {}
 
@@ -139,7 +142,9 @@ export class Conversation {
     this.captions.clear();
     this.agentState = this.reason = "";
     this.become("opening");
-    if (!this.track) await this.openMicrophone();
+    // Else the session that is just ending would be the one that is asked for.
+    await this.ending;
+    if (!this.track && !isOld()) await this.openMicrophone();
     if (isOld()) return;
     const session = await this.requestSession(isOld);
     if (session && !isOld()) await this.join(session, isOld);
@@ -175,8 +180,8 @@ export class Conversation {
     const told = this.call("visavis.end");
     // The person sees the end at once; a face is closed before its room.
     this.finish("");
-    await told;
-    await room?.disconnect();
+    this.ending = told.then(() => room?.disconnect());
+    await this.ending;
   }
 
   private async openMicrophone(): Promise<void> {
@@ -203,8 +208,10 @@ export class Conversation {
   }
 
   private async requestSession(isOld: () => boolean): Promise<Session | undefined> {
+    const { roomName, identity } = this.options;
     const body = {
-      ...(this.options.roomName ? { room_name: this.options.roomName } : {}),
+      ...(roomName ? { room_name: roomName } : {}),
+      ...(identity ? { participant_identity: identity } : {}),
       room_config: { agents: [{ agent_name: this.options.character() }] },
     };
     let response: Response;
@@ -220,7 +227,7 @@ export class Conversation {
       if (!isOld()) this.fail("failed", "The server cannot be reached.");
       return undefined;
     }
-    if (response.status === 503 || response.status === 429) this.waitForPlace(response);
+    if (response.headers.has("Retry-After")) this.waitForPlace(response);
     else if (response.status < 500) this.fail("refused", "");
     else this.fail("failed", "The server has a problem.");
     return undefined;

@@ -77,6 +77,12 @@ export class Look {
     for (const { id, name: label } of characters) this.character.add(new Option(label, id));
   }
 
+  /** The character that is talked with; nobody hides the choice. */
+  choose(id: string | undefined): void {
+    this.character.value = id ?? "";
+    if (!id) element("choice").hidden = true;
+  }
+
   /** Which of the three faces is seen. */
   showFace(which: "drawn" | "still" | "vendor"): void {
     this.face.hidden = which !== "drawn";

@@ -10,8 +10,14 @@ import { Look } from "./look.ts";
 import { Sound } from "./sound.ts";
 import { VendorFace, canShowVendorFace } from "./vendor.ts";
 
+interface Character {
+  readonly id: string;
+  readonly name: string;
+  readonly disclosure?: string;
+}
+
 interface PageFacts {
-  readonly characters: readonly { id: string; name: string }[];
+  readonly characters: readonly Character[];
   readonly disclosure: string;
   readonly adapter_url: string;
   readonly avatarkit_url: string;
@@ -42,13 +48,16 @@ class Page {
       // Without the page's facts it still works, with the defaults of the server.
     }
     const { characters } = this.facts;
-    const wanted = characters.find(({ id }) => id === this.link.get("character")) ?? characters[0];
-    this.introduce(wanted?.name ?? "Visavis");
-    if (wanted) this.look.character.value = wanted.id;
+    // A link to somebody who is not there is a wrong link; the server says so at the start.
+    const linked = this.link.get("character");
+    const wanted = linked ? characters.find(({ id }) => id === linked) : characters[0];
+    this.introduce(wanted);
+    this.look.choose(wanted?.id);
   }
 
-  private introduce(name: string): void {
-    this.look.introduce(name, this.facts.disclosure, this.facts.characters);
+  private introduce(one: Character | undefined): void {
+    const disclosure = one?.disclosure || this.facts.disclosure;
+    this.look.introduce(one?.name ?? "Visavis", disclosure, this.facts.characters);
   }
 
   private drawFace(): DrawnFace | undefined {
@@ -69,7 +78,7 @@ class Page {
       if (this.conversation) void look.copyTranscript(this.conversation.snapshot());
     });
     look.character.addEventListener("change", () => {
-      this.introduce(look.character.selectedOptions[0]?.text ?? look.name);
+      this.introduce(this.facts.characters.find(({ id }) => id === look.character.value));
     });
     look.microphone.addEventListener("click", () => this.toggleMicrophone());
     look.interrupt.addEventListener("click", () => this.interrupt());
@@ -91,8 +100,9 @@ class Page {
     this.look.faceNote("");
     this.conversation ??= new Conversation({
       tokenUrl: "token",
-      character: () => this.look.character.value || this.link.get("character") || "",
-      ...(this.link.get("room") ? { roomName: this.link.get("room") ?? "" } : {}),
+      character: () => this.look.character.value || (this.link.get("character") ?? ""),
+      roomName: this.link.get("room") || tabsName(),
+      identity: tabsName(),
       newRoom: (session) => this.newRoom(session),
       prepare: (room, session) => this.attachFace(room, session),
       changed: (snapshot) => this.show(snapshot),
@@ -205,6 +215,13 @@ class Page {
     if (took !== undefined) this.look.latency(took);
     requestAnimationFrame(this.measure);
   };
+}
+
+/** One name a tab, so that a reload comes back to the session that still lives. */
+function tabsName(): string {
+  const name = sessionStorage.getItem("visavis-guest") ?? `guest-${crypto.randomUUID()}`;
+  sessionStorage.setItem("visavis-guest", name);
+  return name;
 }
 
 void new Page().open();

@@ -179,7 +179,28 @@ test("a full server is asked again when it said", async (context) => {
   assert.deepEqual(states(), ["connecting", "full", "connecting"]);
 });
 
-for (const [status, state] of [[401, "link-expired"], [404, "link-expired"], [400, "link-expired"], [500, "failed"]] as const) {
+test("a room and a name come back to their session", async () => {
+  const { conversation, bodies } = begin({ roomName: "kitchen", identity: "guest-1" });
+  await conversation.start();
+  assert.deepEqual([bodies[0].room_name, bodies[0].participant_identity], ["kitchen", "guest-1"]);
+});
+
+test("a new conversation waits for the end of the old one", async () => {
+  const { room, conversation, bodies } = begin();
+  await conversation.start();
+  let ended: () => void = () => {};
+  room.localParticipant.performRpc = async () => void (await new Promise<void>((resolve) => (ended = resolve)));
+  void conversation.end();
+  assert.equal(conversation.snapshot().state, "ended");
+  const starting = conversation.start();
+  await soon();
+  assert.equal(bodies.length, 1);
+  ended();
+  await starting;
+  assert.equal(bodies.length, 2);
+});
+
+for (const [status, state] of [[503, "failed"], [401, "link-expired"], [404, "link-expired"], [400, "link-expired"], [500, "failed"]] as const) {
   test(`${status} for a token is ${state}`, async () => {
     const { conversation } = begin({}, [new Response("{}", { status })]);
     await conversation.start();
