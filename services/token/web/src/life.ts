@@ -55,7 +55,7 @@ export class Life {
       case "listening":
         return { ...base, brows: 0.35, tilt: base.tilt + 0.035, nod: base.nod + 0.1, smile: 0.65 };
       case "thinking":
-        return { ...base, brows: 0.5, tilt: base.tilt - 0.025, smile: 0.3, nod: base.nod - 0.25 };
+        return { ...base, brows: 0.5, tilt: base.tilt - 0.025, smile: 0.5, nod: base.nod - 0.25 };
       case "speaking":
         return { ...base, brows: 0.15 + mouth.jawOpen * 0.7, nod: base.nod + mouth.jawOpen * 0.5 };
       case "away":
