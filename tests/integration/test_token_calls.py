@@ -84,6 +84,8 @@ async def test_a_session_that_changes_between_two_pages_is_not_lost(setting: Set
     seen = [session.session_id for session in (*first.sessions, *rest.sessions)]
     assert set(seen) == set(made)
     assert seen == [made[0], made[1], made[3], made[0], made[2]]
+    # The two that were changed lie side by side in the store.
+    assert await _pages(setting, 1) == [made[1], made[3], made[0], made[2]]
 
 
 async def test_a_long_way_without_a_match_gives_a_short_page(

@@ -41,6 +41,8 @@ _QUEUE_MS = 100
 _UNPUBLISH_S = 1.0
 _FRAME_MS = 20
 _NOT_ALLOWED = 403
+_ANSWER_S = 0.2
+"""For the answer to a call that ends the session to get through, before the room is deleted."""
 _MICROPHONE_FRAMES = 50
 """A second of frames: older ones are dropped when the event loop is late."""
 
@@ -86,7 +88,7 @@ class LiveKitRoom:
         me.register_rpc_method("lk.playback_started", self._on_playback_started)
         me.register_rpc_method("lk.playback_finished", self._on_playback_finished)
         me.register_rpc_method("visavis.interrupt", self._on_asked(InterruptAsked()))
-        me.register_rpc_method("visavis.end", self._on_asked(EndAsked()))
+        me.register_rpc_method("visavis.end", self._on_asked(EndAsked(), _ANSWER_S))
         # The first packet on a fresh data channel can take seconds; let it be this one.
         await me.publish_data(b"", topic="visavis.warm-up")
         for participant in room.remote_participants.values():
@@ -222,12 +224,13 @@ class LiveKitRoom:
         else:
             self._tell(ChatArrived(text.strip()))
 
-    def _on_asked(self, event: RoomEvent) -> "Callable[[rtc.RpcInvocationData], Awaitable[str]]":
+    def _on_asked(
+        self, event: RoomEvent, after_s: float = 0.0
+    ) -> "Callable[[rtc.RpcInvocationData], Awaitable[str]]":
         async def handle(call: rtc.RpcInvocationData) -> str:
             if call.caller_identity != self._person:
                 raise rtc.RpcError(_NOT_ALLOWED, "only the person of this session may call this")
-            # After the answer is on its way: an end closes the connection that carries it.
-            asyncio.get_running_loop().call_soon(self._tell, event)
+            asyncio.get_running_loop().call_later(after_s, self._tell, event)
             return "ok"
 
         return handle

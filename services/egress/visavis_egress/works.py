@@ -37,7 +37,7 @@ class Works:
             prefix=command.prefix,
             temperature=self._character.temperature,
             max_output_tokens=self._character.max_output_tokens,
-            voice=command.voice or self._character.voice,
+            voice=command.voice,
             language=self._character.language,
             verbatim=command.verbatim,
         )
@@ -51,7 +51,7 @@ class Works:
             sentence=command.sentence,
             attempt=command.attempt,
             text=command.text,
-            voice=command.voice or self._character.voice,
+            voice=command.voice,
             language=self._character.language,
         )
         message_id = subjects.tts_id(self._id, command.epoch, command.sentence, command.attempt)
