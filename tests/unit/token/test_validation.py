@@ -130,3 +130,11 @@ def test_a_say_needs_a_text_of_bearable_length(text: str) -> None:
     with pytest.raises(ApiError, match="text"):
         validation.check_text(api.SayRequest(session_id=SID, text=text))
     validation.check_text(api.SayRequest(session_id=SID, text="x" * 2_000))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_fine"), [(0, True), (86_400, True), (86_401, False), (-1, False)]
+)
+def test_silence_has_limits_and_may_be_unlimited(seconds: int, is_fine: bool) -> None:
+    expected = {} if is_fine else {"overrides.max_silence": "OUT_OF_RANGE"}
+    assert _override(max_silence=Duration(seconds=seconds)) == expected
