@@ -100,7 +100,7 @@ async def test_an_item_given_back_comes_at_once_or_after_the_delay(bus: Bus) -> 
     started = time.monotonic()
     await second.nak(0.4)
     third = await fetched(queue)
-    assert 0.3 < time.monotonic() - started < 0.9
+    assert time.monotonic() - started > 0.3
     assert third.deliveries == 3
     await third.ack()
 

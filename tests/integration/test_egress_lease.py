@@ -111,7 +111,7 @@ async def test_a_released_session_moves_at_once(connect: Connect) -> None:
     await lease.release()
     item = await fetching
     took = time.monotonic() - began
-    assert took <= 0.2
+    assert took <= 1.0  # a millisecond or two; without the release it is the whole ack wait
     successor = await _take(waiting, item)
     assert successor.generation == 2
     with pytest.raises(LeaseLost):

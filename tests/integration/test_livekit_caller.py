@@ -73,13 +73,13 @@ async def test_one_hears_what_the_other_says_when_it_is_said(lobby: Lobby, tmp_p
         began = time.monotonic()
         spoken = await speaker.speak(_wav(tmp_path))
         assert spoken.end - spoken.start == pytest.approx(1.0, abs=0.02)
-        assert 0.4 <= spoken.start - began < 0.7
+        assert 0.4 <= spoken.start - began < 1.5
         heard = listener.recording
         await listener.until(lambda: heard.end > spoken.end + 1.0)
         assert heard.first_audible_after(began) == heard.first_audible_after(spoken.start)
         onset = heard.first_audible_after(spoken.start)
         assert onset
-        assert 0 <= onset - spoken.start < 0.5
+        assert 0 <= onset - spoken.start < 1.0
         assert -20 < heard.level(onset + 0.1, onset + 0.9) < -5
         silent = heard.silent_from(spoken.end)
         assert silent

@@ -285,8 +285,8 @@ async def test_an_interrupt_silences_the_room_and_reports_what_was_heard(stand: 
         await until(lambda: len(stand.agent.calls) == 2)
         reported_s = time.monotonic() - interrupted_at
         await asyncio.sleep(0.5)  # the time in which a tail would be heard
-    assert reported_s < 0.15
-    assert stand.ears.loud_times()[-1] - interrupted_at < 0.3
+    assert reported_s < 0.8  # 17 ms measured; more than a second was left
+    assert stand.ears.loud_times()[-1] - interrupted_at < 0.8
     (report,) = stand.agent.finished()
     assert report["interrupted"]
     assert 0.3 < report["playback_position"] < 1.2

@@ -54,7 +54,7 @@ async def test_create_gives_everything_that_a_browser_needs(staffed: Setting) ->
     overrides.max_duration.FromSeconds(90)
     began = time.monotonic()
     made = await staffed.api.create("nova", metadata={"a": "b"}, overrides=overrides)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 1.0  # the wait for a holder
     session = made.session
     assert session.state == api.SESSION_STATE_ACTIVE
     assert session.room == session.session_id

@@ -123,10 +123,11 @@ async def test_stopping_closes_the_connection_at_once(closes: bool) -> None:
         task.cancel()
         stopped_at = time.monotonic()
         await asyncio.gather(task, return_exceptions=True)
-        assert time.monotonic() - stopped_at < 0.05
+        # About 2 ms on a quiet machine; the bound only tells it from the server's own end.
+        assert time.monotonic() - stopped_at < 1.0
         request = await server.wait_for(1)
         await asyncio.wait_for(request.aborted.wait(), 5)
-        assert request.aborted_at - stopped_at < 0.05
+        assert request.aborted_at - stopped_at < 1.0
         await chat.aclose()
 
 
