@@ -152,8 +152,10 @@ async def _serve_on(stack: LocalStack, secret: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     print(
-        f"\nServing until Ctrl-C: visavis.session.v1.SessionService at {stack.grpc_target},\n"
-        f"metadata `authorization: Bearer {secret}`",
+        f"\nServing until Ctrl-C.\n"
+        f"  talk to it   {stack.page_url}/\n"
+        f"  session API  {stack.grpc_target}, visavis.session.v1.SessionService,\n"
+        f"               metadata `authorization: Bearer {secret}`",
         flush=True,
     )
     await told.wait()
