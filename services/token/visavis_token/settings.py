@@ -41,6 +41,8 @@ class Settings(ServiceSettings):
     """Where the token endpoint and the page listen, without TLS."""
     http_port: int | None = Field(None, validation_alias="VISAVIS_HTTP_PORT", ge=0, le=65535)
     """Their port; left out: gRPC alone."""
+    http_published_host: str = Field("", validation_alias="VISAVIS_HTTP_PUBLISHED_HOST")
+    """In a container: the host's address where that port is published; empty: it is not."""
     http_origins: str = Field("", validation_alias="VISAVIS_HTTP_ORIGINS")
     """`https://a.example,https://b.example`: pages elsewhere that may ask for tokens."""
     public_demo: bool = Field(False, validation_alias="VISAVIS_PUBLIC_DEMO")
@@ -65,10 +67,12 @@ class Settings(ServiceSettings):
         if unknown := set(listed(self.operator_keys)) - ApiKeys.parse(self._api_keys).ids:
             named = ", ".join(sorted(unknown))
             raise ValueError(f"VISAVIS_OPERATOR_KEYS: not in VISAVIS_API_KEYS: {named}")
-        if self.public_demo and self.http_host not in LOOPBACK:
+        reached_at = self.http_published_host or self.http_host
+        if self.public_demo and reached_at not in LOOPBACK:
             raise ValueError(
                 "VISAVIS_PUBLIC_DEMO: gives sessions to everybody who reaches the port, so "
-                f"VISAVIS_HTTP_HOST has to be 127.0.0.1 and not {self.http_host}"
+                "VISAVIS_HTTP_HOST (in a container: VISAVIS_HTTP_PUBLISHED_HOST) has to be "
+                f"127.0.0.1 and not {reached_at}"
             )
         return self
 

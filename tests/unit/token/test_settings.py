@@ -17,7 +17,10 @@ GOOD = {
     "VISAVIS_LIVEKIT_API_SECRET": "s" * 32,
     "VISAVIS_CHARACTERS": "deploy/characters",
 }
-CHOICES = ("VISAVIS_HTTP_PORT", "VISAVIS_HTTP_HOST", "VISAVIS_PUBLIC_DEMO", "VISAVIS_OPERATOR_KEYS")
+CHOICES = (
+    *("VISAVIS_HTTP_PORT", "VISAVIS_HTTP_HOST", "VISAVIS_HTTP_PUBLISHED_HOST"),
+    *("VISAVIS_PUBLIC_DEMO", "VISAVIS_OPERATOR_KEYS"),
+)
 
 
 def _stopped(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> bool:
@@ -81,3 +84,11 @@ def test_the_public_demo_stays_on_loopback(
 def test_operators_are_known_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not _stopped(monkeypatch, GOOD | {"VISAVIS_OPERATOR_KEYS": " demo ,"})
     assert settings.load(Settings).http_port is None
+
+
+@pytest.mark.parametrize(("published", "is_stopped"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_in_a_container_the_published_address_counts(
+    monkeypatch: pytest.MonkeyPatch, published: str, is_stopped: bool
+) -> None:
+    inside = {"VISAVIS_HTTP_HOST": "0.0.0.0", "VISAVIS_HTTP_PUBLISHED_HOST": published}
+    assert _stopped(monkeypatch, GOOD | inside | {"VISAVIS_PUBLIC_DEMO": "1"}) == is_stopped
