@@ -35,12 +35,14 @@ class World:
 
 
 @asynccontextmanager
-async def running_world(settings: Mapping[str, str] | None = None) -> AsyncIterator[World]:
-    """All servers and services, with a scripted language model."""
+async def running_world(
+    settings: Mapping[str, str] | None = None, *, users: bool = False
+) -> AsyncIterator[World]:
+    """All servers and services, with a scripted language model. `users`: see RunningStack."""
     async with OpenAIServer() as model:
         chosen = {"VISAVIS_LLM_BASE_URL": model.base_url, "VISAVIS_LLM_MODEL": "fixed"}
         async with (
-            running_stack(chosen | dict(settings or {})) as stack,
+            running_stack(chosen | dict(settings or {}), users=users) as stack,
             SessionApi(stack.layout.grpc_target, stack.layout.secret) as client,
         ):
             yield World(stack, model, client)

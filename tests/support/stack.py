@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.bus_users import account, with_user
 from tests.support.servers import all_done
 from visavis_local.processes import ServerProcess
 from visavis_local.stack import SERVICES, LocalStack
@@ -16,9 +17,13 @@ from visavis_local.stack import SERVICES, LocalStack
 
 @dataclass
 class RunningStack:
-    """`layout`: ports, addresses, environments. `processes`: by name, replicas as "asr-1"."""
+    """`layout`: ports, addresses, environments. `processes`: by name, replicas as "asr-1".
+
+    `users`: on the bus every service is a user with rights of its own, as in containers.
+    """
 
     layout: LocalStack
+    users: bool = False
     processes: dict[str, ServerProcess] = field(default_factory=dict)
 
     async def start(
@@ -26,6 +31,7 @@ class RunningStack:
     ) -> ServerProcess:
         """Start one more process (or a second replica) and wait until it is ready."""
         process = await asyncio.to_thread(self.layout.process, name, replica, environ)
+        process = with_user(process, name) if self.users else process
         self.processes[process.name] = process
         await asyncio.to_thread(process.start)
         return process
@@ -44,21 +50,25 @@ class RunningStack:
 
 @asynccontextmanager
 async def running_stack(
-    settings: Mapping[str, str] | None = None, *, services: Sequence[str] = SERVICES
+    settings: Mapping[str, str] | None = None,
+    *,
+    services: Sequence[str] = SERVICES,
+    users: bool = False,
 ) -> AsyncIterator[RunningStack]:
     """Servers, streams and services, ready; all gone afterwards.
 
     `settings` reach every process, over the environment's: VISAVIS_LLM_BASE_URL leaves the model
-    server out, VISAVIS_AVATAR=audio_only leaves motion_sim idle.
+    server out, VISAVIS_AVATAR=audio_only leaves motion_sim idle. `users`: see RunningStack.
     """
     settings = settings or {}
     with tempfile.TemporaryDirectory(prefix="visavis-test-") as folder:
         layout = LocalStack.create(Path(folder), os.environ | settings)
-        stack = RunningStack(layout)
+        stack = RunningStack(layout, users)
         try:
             servers = [name for name in layout.processes if name not in SERVICES]
             await all_done(*(stack.start(name) for name in servers))
-            await asyncio.to_thread(_provision, layout, settings)
+            provisioner = account("provision") if users else {}
+            await asyncio.to_thread(_provision, layout, {**settings, **provisioner})
             await all_done(*(stack.start(name, environ=settings) for name in services))
             yield stack
         finally:

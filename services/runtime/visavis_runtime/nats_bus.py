@@ -50,7 +50,7 @@ async def connect(url: str, *, name: str, user: str = "", password: str = "") ->
         reconnect_time_wait=0.25,  # type: ignore[arg-type]  # a fraction is fine at run time
         ping_interval=5,
         max_outstanding_pings=2,
-        inbox_prefix=f"_INBOX_{name}",
+        inbox_prefix=f"_INBOX_{user or name}",  # the one that the user may listen to
         error_cb=bus.on_error,
         disconnected_cb=partial(_say, "bus.disconnected"),
         reconnected_cb=partial(_say, "bus.reconnected"),
