@@ -16,9 +16,9 @@ compile() {
 }
 
 compile dev "$@"
-for name in token asr llm tts egress motion_sim model_server; do
+for name in token asr llm tts egress motion_sim model_server provision build; do
   compile "$name" -c requirements/dev.txt
 done
-for name in uv caller_voice livekit_build node; do
+for name in uv caller_voice livekit_build node podman_compose; do
   compile "$name" "$@"
 done
