@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings
 
 from tests.support.bus_users import USERS
 from tests.support.kustomize import Document, build, environ, pods
+from tests.support.servers import LIVEKIT_IMAGE, NATS_IMAGE
 from visavis_asr.settings import Settings as Asr
 from visavis_egress.settings import Settings as Egress
 from visavis_llm.settings import Settings as Llm
@@ -110,9 +111,7 @@ def test_every_pod_is_restricted(documents: list[Document]) -> None:
 
 
 def test_the_services_are_asked_where_they_answer(documents: list[Document]) -> None:
-    for name, container in _containers(documents):
-        if name == "provision":
-            continue
+    for name, container in _serving(documents):
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             assert container[probe]["httpGet"]["port"] in ports, name
@@ -128,16 +127,25 @@ def test_services_and_budgets_select_what_runs(documents: list[Document]) -> Non
         for one in documents
         if one["kind"] in ("Deployment", "StatefulSet", "Job")
     }
+    special = {"metrics": set(SERVICES), "livekit-media": {"livekit"}}
+    listening = {name: {port["name"] for port in one["ports"]} for name, one in _serving(documents)}
     for one in documents:
+        name, spec = one["metadata"]["name"], one["spec"] if "spec" in one else {}
         if one["kind"] == "Service":
-            chosen = _selected(one["spec"]["selector"], labels)
-            expected = set(SERVICES) if one["metadata"]["name"] == "metrics" else chosen
-            assert chosen == expected
-            assert chosen, one["metadata"]["name"]
+            chosen = _selected(spec["selector"], labels)
+            assert chosen == special.get(name, {name})
+            assert all(
+                {port["targetPort"] for port in spec["ports"]} <= listening[x] for x in chosen
+            )
         elif one["kind"] == "PodDisruptionBudget":
-            assert _selected(one["spec"]["selector"]["matchLabels"], labels) == {
-                one["metadata"]["name"]
-            }
+            assert _selected(spec["selector"]["matchLabels"], labels) == {name}
+
+
+def test_every_image_is_one_that_we_build_or_test_with(documents: list[Document]) -> None:
+    targets = re.findall(r"^FROM \S+ AS (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    ours = {f"visavis/{target}:dev" for target in targets}
+    others = {f"docker.io/library/{NATS_IMAGE}-alpine", f"docker.io/{LIVEKIT_IMAGE}"}
+    assert {container["image"] for _, container in _containers(documents)} <= ours | others
 
 
 def test_a_service_is_told_only_what_it_knows(documents: list[Document]) -> None:
@@ -217,6 +225,10 @@ def _containers(documents: list[Document]) -> Iterator[tuple[str, Document]]:
     for name, pod in pods(documents):
         for container in pod["containers"]:
             yield name, container
+
+
+def _serving(documents: list[Document]) -> Iterator[tuple[str, Document]]:
+    return ((name, one) for name, one in _containers(documents) if "ports" in one)
 
 
 def _value(container: Document, variable: str) -> Any:
