@@ -117,6 +117,14 @@ CMD ["python", "provision.py"]
 
 # The embedded language model, for demonstrations; any server of the OpenAI dialect takes its place.
 FROM base AS model-server
+USER 0:0
+# llama.cpp computes with GNU OpenMP, which its wheel does not bring. The version is the base image's
+# Debian release's: a pinned one vanishes from the mirrors with the next.
+# hadolint ignore=DL3008
+RUN apt-get update -qq \
+    && apt-get install -qq -y --no-install-recommends libgomp1 \
+    && rm -rf /var/lib/apt/lists/*
+USER 10001:10001
 COPY --from=model-server-packages /opt/visavis /opt/visavis
 COPY services/runtime/visavis_runtime ./visavis_runtime
 COPY services/model_server/visavis_model_server ./visavis_model_server
