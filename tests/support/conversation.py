@@ -23,6 +23,7 @@ Match = Callable[[api.SessionEvent], bool]
 
 OVER = (api.TurnEvent.STEP_COMPLETED, api.TurnEvent.STEP_INTERRUPTED)
 _LOG_LINES = 25
+_AGAIN_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,18 @@ class Talk:
         await asyncio.wait([self._watch])
 
     async def _note(self) -> None:
-        async for response in self.world.api.watch(self.session_id):
-            self.noted.append(Noted(time.monotonic(), response.event))
+        """All events; where the API breaks off, on from the last one, as every client has to."""
+        cursor = 0
+        while True:
+            try:
+                async for response in self.world.api.watch(self.session_id, cursor):
+                    cursor = response.cursor
+                    self.noted.append(Noted(time.monotonic(), response.event))
+                return
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+            await asyncio.sleep(_AGAIN_S)
 
 
 @asynccontextmanager
