@@ -16,7 +16,7 @@ compile() {
 }
 
 compile dev "$@"
-for name in token asr llm tts egress motion_sim model_server provision build; do
+for name in token asr llm tts egress motion_sim model_server; do
   compile "$name" -c requirements/dev.txt
 done
 for name in uv caller_voice livekit_build node podman_compose; do
