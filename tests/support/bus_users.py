@@ -17,8 +17,7 @@ def password(user: str) -> str:
 
 def passwords() -> dict[str, str]:
     """What nats-server needs beside secured.conf."""
-    everyone = ("sys", *USERS)
-    return {f"VISAVIS_NATS_PASSWORD_{user.upper()}": password(user) for user in everyone}
+    return {f"VISAVIS_NATS_PASSWORD_{user.upper()}": password(user) for user in USERS}
 
 
 def account(user: str) -> dict[str, str]:
