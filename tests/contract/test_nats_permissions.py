@@ -11,7 +11,7 @@ import pytest
 from nats.aio.client import Client
 
 from deploy.nats.provision import provision
-from tests.support.bus_users import USERS, account, password, with_user
+from tests.support.bus_users import SECURED_CONFIG, USERS, account, password, with_user
 from tests.support.conversation import World, running_world, talk
 from tests.support.openai_server import Reply
 from tests.support.waiting import fetched, until
@@ -21,6 +21,7 @@ from visavis_runtime import nats_bus, subjects
 from visavis_runtime.bus import Bus, Guard
 
 SID = "s1"
+PERMISSIONS = SECURED_CONFIG.with_name("permissions.conf")
 API = "$JS.API"
 
 
@@ -183,6 +184,17 @@ async def test_a_user_may_publish_what_it_needs_and_nothing_else(url: str, user:
         with suppress(AssertionError):  # the comparison below says more
             await until(lambda: len(refused) >= len(expected), "all refusals")
     assert refused == expected
+
+
+def test_every_entry_is_tried() -> None:
+    entries = re.findall(r'user: (\w+), |"([^"\s]*[.*>][^"\s]*)"', PERMISSIONS.read_text())
+    user = ""
+    for named, entry in entries:
+        user = named or user
+        if entry:
+            tried = MAY_PUBLISH[user] | MAY_SUBSCRIBE[user]
+            pattern = re.escape(entry).replace(r"\*", "[^.]+").replace(">", ".+")
+            assert any(re.fullmatch(pattern, subject) for subject in tried), f"{user}: {entry}"
 
 
 @pytest.mark.parametrize("user", USERS)

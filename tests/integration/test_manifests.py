@@ -130,7 +130,7 @@ def test_services_and_budgets_select_what_runs(documents: list[Document]) -> Non
     special = {"metrics": set(SERVICES), "livekit-media": {"livekit"}}
     listening = {name: {port["name"] for port in one["ports"]} for name, one in _serving(documents)}
     for one in documents:
-        name, spec = one["metadata"]["name"], one["spec"] if "spec" in one else {}
+        name, spec = one["metadata"]["name"], one.get("spec", {})
         if one["kind"] == "Service":
             chosen = _selected(spec["selector"], labels)
             assert chosen == special.get(name, {name})

@@ -14,7 +14,7 @@ import yaml
 from visavis_local.environments import environment, replace
 from visavis_local.places import CACHE
 
-VERSION = "v5.8.3"
+VERSION = "v5.8.2"  # the newest that Go 1.26 builds: requirements/livekit_build.in has that
 PACKAGE = f"sigs.k8s.io/kustomize/kustomize/v5@{VERSION}"
 
 Document = dict[str, Any]
