@@ -11,7 +11,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SOURCES = $(wildcard services/*/visavis_* deploy/local deploy/nats proto/generate.py tests)
 
-.PHONY: help env setup demo check test unit format lock proto proto-check clean
+.PHONY: help env setup demo check test test-containers unit format lock proto proto-check clean
 
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -29,12 +29,16 @@ check: env ## format, lint, types, fences, size budget, unit tests: under a minu
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/python tests/support/structure.py
+	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/python proto/generate.py --check
 	@$(BIN)/mypy $(SOURCES)
 	@$(BIN)/pytest -q tests/unit
 
 test: setup check ## everything that a laptop can run, real servers included: under 25 minutes
 	@$(BIN)/pytest --durations=10 $(wildcard tests/contract tests/integration tests/e2e tests/browser)
+
+test-containers: env ## images, a conversation through the compose file; needs an engine
+	@$(BIN)/python -m tests.containers
 
 unit: env ## the unit tests alone
 	@$(BIN)/pytest -q tests/unit

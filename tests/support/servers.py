@@ -1,8 +1,8 @@
 """Real servers for tests: an explicit URL, else a local binary, else a container; else a reason.
 
 VISAVIS_TEST_NATS_URL, VISAVIS_TEST_LIVEKIT_URL (with VISAVIS_TEST_LIVEKIT_API_KEY and _API_SECRET)
-name servers that run already; tests that kill or freeze a server take `NatsServer.process`, which
-is None for those.
+name servers that run already; VISAVIS_TEST_SERVERS=containers leaves local binaries out. Tests that
+kill or freeze a server take `NatsServer.process`, which is None for those.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from visavis_local.ports import free_port
 from visavis_local.processes import ServerProcess
 from visavis_local.servers import LIVEKIT_CONFIG, NATS_CONFIG, livekit_process, nats_process
 
-NATS_IMAGE = "nats:2.15.1"
-LIVEKIT_IMAGE = f"livekit/livekit-server:{LIVEKIT_VERSION}"
+NATS_IMAGE = "docker.io/library/nats:2.15.1-alpine"
+LIVEKIT_IMAGE = f"docker.io/livekit/livekit-server:{LIVEKIT_VERSION}"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ async def running_nats() -> AsyncIterator[NatsServer]:
     """A NATS server of one's own (or the named one), empty, gone afterwards."""
     if url := os.environ.get("VISAVIS_TEST_NATS_URL"):
         yield NatsServer(url)
-    elif _has_nats():
+    elif not _in_containers() and _has_nats():
         async with _folder() as folder:
             port, monitoring = free_port(), free_port()
             process = nats_process(port, monitoring, folder)
@@ -87,7 +87,7 @@ async def running_livekit() -> AsyncIterator[LiveKitServer]:
     if url := os.environ.get("VISAVIS_TEST_LIVEKIT_URL"):
         prefix = "VISAVIS_TEST_LIVEKIT_API"
         yield LiveKitServer(url, os.environ[f"{prefix}_KEY"], os.environ[f"{prefix}_SECRET"])
-    elif program := find_livekit_server():
+    elif not _in_containers() and (program := find_livekit_server()):
         async with _folder() as folder:
             ports = free_port(), free_port()
             process = livekit_process(program, ports, (key, secret), folder)
@@ -116,6 +116,10 @@ async def all_done(*starts: Awaitable[object]) -> None:
 
 def _nats(port: int) -> str:
     return f"nats://127.0.0.1:{port}"
+
+
+def _in_containers() -> bool:
+    return os.environ.get("VISAVIS_TEST_SERVERS") == "containers"
 
 
 def _has_nats() -> bool:
