@@ -144,7 +144,7 @@ class Caller:
                 async with asyncio.timeout(UNPUBLISH_S):
                     await self.room.local_participant.unpublish_track(publication.sid)
         for track in list(self._streams):
-            await self._unhear(track)
+            await _unhear(self._streams.pop(track))
         await self.room.disconnect()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._source.aclose()
@@ -186,17 +186,17 @@ class Caller:
         async for event in stream:
             self.recording.add(track, bytes(event.frame.data), time.monotonic())
 
-    async def _unhear(self, track: str) -> None:
-        if found := self._streams.pop(track, None):
-            stream, task = found
-            task.cancel()
-            await asyncio.wait([task])
-            await stream.aclose()
-
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _unhear(found: tuple[rtc.AudioStream, asyncio.Task[None]]) -> None:
+    stream, task = found
+    task.cancel()
+    await asyncio.wait([task])
+    await stream.aclose()
 
 
 class _Ears:
@@ -214,6 +214,7 @@ class _Ears:
         room.on("track_subscribed", self._on_subscribed)
         room.on("track_unsubscribed", self._on_unsubscribed)
         room.on("data_received", self._on_data)
+        room.on("reconnected", self._on_reconnected)
         room.on("disconnected", self._on_disconnected)
         room.register_text_stream_handler("lk.transcription", self._on_transcription)
 
@@ -239,10 +240,18 @@ class _Ears:
             self._caller._hear(track)
 
     def _on_unsubscribed(self, track: rtc.Track, *_: object) -> None:
-        self._caller._spawn(self._caller._unhear(track.sid))
+        # Out of the table at once: after a reconnect the same track comes back under its name.
+        if found := self._caller._streams.pop(track.sid, None):
+            self._caller._spawn(_unhear(found))
 
     def _on_data(self, packet: rtc.DataPacket) -> None:
         self._seen.data.append((time.monotonic(), packet.topic or "", packet.data))
+
+    def _on_reconnected(self) -> None:
+        # What is subscribed while the SDK joins anew gets lost (livekit 1.2.1).
+        for participant in self._caller.room.remote_participants.values():
+            for publication in participant.track_publications.values():
+                self.on_published(publication, participant)
 
     def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
         self._seen.disconnect_reason = rtc.DisconnectReason.Name(reason)

@@ -69,6 +69,7 @@ class LiveKitRoom:
         room.on("track_published", self._on_track_published)
         room.on("track_subscribed", self._on_track)
         room.on("track_unsubscribed", self._on_track_gone)
+        room.on("reconnected", self._on_reconnected)
         room.on("disconnected", self._on_disconnected)
         room.register_text_stream_handler("lk.chat", self._on_chat)
         connecting = asyncio.ensure_future(
@@ -93,8 +94,7 @@ class LiveKitRoom:
         await me.publish_data(b"", topic="visavis.warm-up")
         for participant in room.remote_participants.values():
             self._on_participant(participant)
-            for publication in participant.track_publications.values():
-                self._on_track_published(publication, participant)
+        self._subscribe()
 
     async def show_state(self, state: str) -> None:
         await self._room.local_participant.set_attributes({"lk.agent.state": state})
@@ -162,6 +162,11 @@ class LiveKitRoom:
     def _on_participant_gone(self, participant: rtc.RemoteParticipant) -> None:
         if participant.identity == self._person:
             self._tell(PersonWent())
+
+    def _subscribe(self) -> None:
+        for participant in self._room.remote_participants.values():
+            for publication in participant.track_publications.values():
+                self._on_track_published(publication, participant)
 
     def _on_track_published(
         self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
@@ -256,6 +261,10 @@ class LiveKitRoom:
         return "ok"
 
     # The connection
+
+    def _on_reconnected(self) -> None:
+        # What is subscribed while the SDK joins anew gets lost, its events come earlier (1.2.1).
+        self._subscribe()
 
     def _on_disconnected(self, reason: "rtc.DisconnectReason.ValueType") -> None:
         if not self._closing:

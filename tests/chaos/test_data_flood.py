@@ -1,0 +1,94 @@
+"""Somebody in the room sends a thousand data packets a second: nobody notices."""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from livekit import api as livekit
+
+from tests.support.caller import Caller
+from tests.support.conversation import Talk, World, talk
+from tests.support.data_flood import flood
+from tests.support.openai_server import Reply
+from visavis.session.v1 import session_pb2 as api
+from visavis_local.stack import LIVEKIT_API_KEY
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(90),
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc"),
+]
+
+PER_SECOND, SECONDS = 1000, 10.0
+QUESTION = "Could you please tell me some more?"
+SETTLES_S = 10.0
+GROWS = 1.10
+
+
+def _memory_mb(world: World) -> float:
+    pid = world.stack.processes["egress"].pid
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    line = next(line for line in status if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def _strangers_token(one: Talk) -> str:
+    grants = livekit.VideoGrants(
+        room_join=True,
+        room=one.session_id,
+        can_publish=True,
+        can_publish_data=True,
+        can_subscribe=False,
+    )
+    token = livekit.AccessToken(LIVEKIT_API_KEY, one.world.stack.layout.secret)
+    return token.with_identity("a-stranger").with_grants(grants).to_jwt()
+
+
+async def _by_a_stranger(one: Talk) -> int:
+    arguments = (one.created.livekit_url, _strangers_token(one), str(PER_SECOND), str(SECONDS))
+    program = (sys.executable, "-m", "tests.support.data_flood", *arguments)
+    process = await asyncio.create_subprocess_exec(
+        *program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    printed, _ = await process.communicate()
+    return int(printed.split()[0])
+
+
+async def _by_the_person(one: Talk) -> int:
+    caller: Caller = one.caller
+    return await flood(caller.room, PER_SECOND, SECONDS)
+
+
+@pytest.mark.parametrize("by", [_by_a_stranger, _by_the_person], ids=["stranger", "person"])
+async def test_no_answer_is_missing_and_memory_comes_back(world: World, by) -> None:  # type: ignore[no-untyped-def]
+    world.model.choose = lambda _: Reply("All is well.")
+    async with talk(world) as one:
+        await one.seated()
+        await one.ask(QUESTION)
+        await one.over(1)
+        before = _memory_mb(world)
+        flooding = asyncio.create_task(by(one))
+        turn = 2
+        while not flooding.done():
+            await one.ask(QUESTION)
+            outcome = await one.over(turn, within_s=10.0)
+            assert (outcome.step, outcome.heard_text) == (
+                api.TurnEvent.STEP_COMPLETED,
+                "All is well.",
+            )
+            turn += 1
+        sent = await flooding
+        during = _memory_mb(world)
+        deadline = time.monotonic() + SETTLES_S
+        while (after := _memory_mb(world)) > before * GROWS and time.monotonic() < deadline:
+            await asyncio.sleep(0.2)
+        print(f"{sent} packets, {turn - 2} turns: {before:.0f}, {during:.0f}, {after:.0f} MB")
+        assert sent >= 0.9 * PER_SECOND * SECONDS, "that was no flood"
+        assert turn >= 4
+        assert after <= before * GROWS
+        await one.ask(QUESTION)
+        assert (await one.over(turn)).heard_text == "All is well."
+        assert not one.errors
