@@ -52,11 +52,6 @@ COPY requirements/motion_sim.txt ./
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv pip sync --quiet --require-hashes --no-build --python /opt/visavis motion_sim.txt
 
-FROM packages AS provision-packages
-COPY requirements/provision.txt ./
-RUN --mount=type=cache,target=/root/.cache/uv \
-    uv pip sync --quiet --require-hashes --no-build --python /opt/visavis provision.txt
-
 FROM packages AS model-server-packages
 COPY requirements/model_server.txt ./
 RUN --mount=type=cache,target=/root/.cache/uv \
@@ -114,9 +109,9 @@ COPY --from=egress-packages /opt/visavis /opt/visavis
 COPY services/egress/visavis_egress ./visavis_egress
 CMD ["python", "-m", "visavis_egress"]
 
-# Declares streams and consumers, then ends.
+# Declares streams and consumers, then ends. It needs nats-py and a YAML reader: both are token's.
 FROM base AS provision
-COPY --from=provision-packages /opt/visavis /opt/visavis
+COPY --from=token-packages /opt/visavis /opt/visavis
 COPY deploy/nats/provision.py deploy/nats/streams.yaml ./
 CMD ["python", "provision.py"]
 
