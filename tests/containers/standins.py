@@ -37,7 +37,7 @@ def make(name: str, image: str) -> None:
             _debian()
         (context / "Dockerfile").write_text(_RECIPES[name](context))
         _run("buildah", "bud", "--quiet", "--isolation", "chroot", "--format", "docker",
-             "--label", "visavis.stand-in=1", "--tag", image, folder)  # fmt: skip
+             "--timestamp", "0", "--label", "visavis.stand-in=1", "--tag", image, folder)  # fmt: skip
 
 
 def _python(_: Path) -> str:
