@@ -36,8 +36,10 @@ def make(name: str, image: str) -> None:
         if name in ("python", "node", "nats", "livekit"):
             _debian()
         (context / "Dockerfile").write_text(_RECIPES[name](context))
-        _run("buildah", "bud", "--quiet", "--isolation", "chroot", "--format", "docker",
-             "--timestamp", "0", "--label", "visavis.stand-in=1", "--tag", image, folder)  # fmt: skip
+        # Without a time of its own the image has the same id again, and layers upon it are kept.
+        options = ["--quiet", "--isolation", "chroot", "--format", "docker", "--timestamp", "0"]
+        options += ["--label", "visavis.stand-in=1", "--tag", image]
+        _run("buildah", "bud", *options, folder)
 
 
 def _python(_: Path) -> str:
