@@ -35,7 +35,7 @@ check: env ## format, lint, types, fences, size budget, unit tests: under a minu
 	@$(BIN)/pytest -q tests/unit
 
 test: setup check ## everything that a laptop can run, real servers included: under 25 minutes
-	@$(BIN)/pytest --durations=10 $(wildcard tests/contract tests/integration tests/e2e tests/browser)
+	@$(BIN)/pytest --durations=10 $(wildcard tests/contract tests/integration tests/e2e tests/chaos tests/browser)
 
 test-containers: env ## images, a conversation through the compose file; needs an engine
 	@$(BIN)/python -m tests.containers

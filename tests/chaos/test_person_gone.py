@@ -8,7 +8,7 @@ from livekit import rtc
 
 from tests.chaos.conftest import WORDS
 from tests.support.caller import Caller
-from tests.support.conversation import Talk, World, is_kind, talk
+from tests.support.conversation import Match, Talk, World, is_kind, talk
 from tests.support.openai_server import Reply
 from tests.support.waiting import until
 from visavis.session.v1 import session_pb2 as api
@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
-AWAY_S = 12.0
+AWAY_S = 8.0
 QUESTION = "Could you please tell me some more?"
 COMPLETED = api.TurnEvent.STEP_COMPLETED
 
@@ -55,11 +55,13 @@ async def away(one: Talk) -> None:
     await one.seated()
 
 
-def _person(step: "api.UserEvent.Step.ValueType"):  # type: ignore[no-untyped-def]
+def _person(step: "api.UserEvent.Step.ValueType") -> Match:
     return lambda event: event.WhichOneof("kind") == "user" and event.user.step == step
 
 
-@pytest.mark.parametrize("loss", [full_reconnect, signal_lost, away], ids=lambda it: it.__name__)
+@pytest.mark.parametrize(
+    "loss", [full_reconnect, signal_lost, away], ids=["full reconnect", "signal lost", "away"]
+)
 async def test_the_conversation_is_as_it_was(world: World, loss: Loss) -> None:
     async with talk(world) as one:
         try:

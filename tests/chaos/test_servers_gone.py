@@ -107,7 +107,7 @@ async def test_the_media_server_is_restarted(world: World) -> None:
             outcome = await one.over(2)
             assert (outcome.step, outcome.heard_text) == (COMPLETED, LAST)
             await _heard_alone(one, spoken.end, LAST)
-            asked = [message for message in world.model.requests[-1].messages[1:]]
+            asked = world.model.requests[-1].messages[1:]
             assert [role for role, _ in asked] == ["user", "assistant", "user"]
             assert asked[1] == ("assistant", FIRST)
 

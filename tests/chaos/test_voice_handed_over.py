@@ -1,5 +1,6 @@
 """Whoever holds a session dies while the avatar speaks: what the person hears then."""
 
+import signal
 import time
 from collections.abc import AsyncIterator
 
@@ -7,11 +8,11 @@ import pytest
 import pytest_asyncio
 
 from tests.chaos.conftest import SETTINGS
-from tests.support.conversation import Talk, World, is_kind, running_world, talk
+from tests.support.conversation import Match, Talk, World, is_kind, running_world, talk
 from tests.support.listener import understood
 from tests.support.openai_server import Reply
 from tests.support.recording import AUDIBLE_DBFS, Recording
-from tests.support.replicas import replicas
+from tests.support.replicas import Replicas, replicas
 from tests.support.words import word_error_rate
 from visavis.session.v1 import session_pb2 as api
 
@@ -41,6 +42,12 @@ async def world() -> AsyncIterator[World]:
         yield one
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def crowd(world: World) -> AsyncIterator[Replicas]:
+    async with replicas(world.stack, SETTINGS | LEASE) as one:
+        yield one
+
+
 def _audible(recording: Recording) -> list[tuple[float, float]]:
     """First and last audible moment of every track with sound, in order."""
     found = []
@@ -51,17 +58,26 @@ def _audible(recording: Recording) -> list[tuple[float, float]]:
     return sorted(found)
 
 
-async def test_the_old_voice_falls_silent_and_the_new_one_goes_on(world: World) -> None:
-    async with replicas(world.stack, SETTINGS | LEASE) as crowd, talk(world) as one:
-        await crowd.start("egress")
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+async def test_the_old_voice_falls_silent_and_the_new_one_goes_on(
+    world: World, crowd: Replicas, blow: signal.Signals
+) -> None:
+    """Frozen, it leaves its connections open: the avatar plays what it was given ahead."""
+    world.model.requests.clear()
+    async with talk(world) as one:
+        while len(crowd.of("egress")) < 2:
+            await crowd.start("egress")
         await one.seated()
         world.model.replies.extend([Reply(LONG), Reply("Good night.")])
         spoken = await one.ask("Could you please tell me some more?")
         await one.event("the second sentence plays", _plays(1))
-        (await crowd.holder()).kill()
+        struck = await crowd.holder()
+        struck.signal(blow)
         killed_at = time.monotonic()
         outcome = await one.over(1, within_s=40.0)
         assert (outcome.step, outcome.heard_text) == (api.TurnEvent.STEP_COMPLETED, LONG)
+        if blow is signal.SIGSTOP:
+            struck.signal(signal.SIGCONT)  # whatever it wants to say now, nobody hears it
         recording = one.caller.recording
         await one.caller.until(
             lambda: recording.silent_from(recording.end - 1.0, for_s=0.9) is not None
@@ -95,6 +111,6 @@ async def _heard_is_history(one: Talk, since: float, killed_at: float) -> None:
     assert len(before.split()) >= len(" ".join(SENTENCES[: repeated[0]]).split()) - 1
 
 
-def _plays(sentence: int):  # type: ignore[no-untyped-def]
+def _plays(sentence: int) -> Match:
     step = api.AgentEvent.STEP_PLAYBACK
     return lambda event: event.agent.step == step and event.agent.sentence == sentence
