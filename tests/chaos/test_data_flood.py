@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from livekit import api as livekit
 
-from tests.support.caller import Caller
 from tests.support.conversation import Talk, World, talk
 from tests.support.data_flood import flood
 from tests.support.openai_server import Reply
@@ -58,8 +57,7 @@ async def _by_a_stranger(one: Talk) -> int:
 
 
 async def _by_the_person(one: Talk) -> int:
-    caller: Caller = one.caller
-    return await flood(caller.room, PER_SECOND, SECONDS)
+    return await flood(one.caller, PER_SECOND, SECONDS)
 
 
 async def test_no_answer_is_missing_and_memory_comes_back(world: World) -> None:

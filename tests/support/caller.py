@@ -27,6 +27,7 @@ FRAME = MICROPHONE_HZ // 50
 QUEUE_MS = 100
 POLL_S = 0.02
 UNPUBLISH_S = 1.0
+RECONNECT_S = 20.0
 
 STATE_ATTRIBUTE = "lk.agent.state"
 BEHALF_ATTRIBUTE = "lk.publish_on_behalf"
@@ -129,6 +130,16 @@ class Caller:
             while not condition():
                 await asyncio.sleep(POLL_S)
         return time.monotonic()
+
+    async def reconnect(self, *, entirely: bool = True) -> None:
+        """Lose the connection, or its signalling alone, and have the SDK mend it. TimeoutError."""
+        again = asyncio.Event()
+        self.room.once("reconnected", again.set)
+        kinds = rtc.SimulateScenarioKind
+        full, signal = kinds.SIMULATE_FULL_RECONNECT, kinds.SIMULATE_SIGNAL_RECONNECT
+        await self.room.simulate_scenario(full if entirely else signal)
+        async with asyncio.timeout(RECONNECT_S):
+            await again.wait()
 
     async def leave(self) -> None:
         """Leave the room and close everything; harmless when repeated."""

@@ -8,20 +8,20 @@ import asyncio
 import sys
 import time
 
-from livekit import rtc
+from tests.support.caller import Caller
 
 SLICE_S = 0.02
 PAYLOAD = bytes(200)
 
 
-async def flood(room: rtc.Room, per_second: int, seconds: float) -> int:
+async def flood(caller: Caller, per_second: int, seconds: float) -> int:
     """Send as many, reliable and lossy by turns, at an even pace; how many they were."""
     began = time.monotonic()
     sent = 0
     while (passed := time.monotonic() - began) < seconds:
         due = round(passed * per_second)
         for number in range(sent, due):
-            await room.local_participant.publish_data(
+            await caller.room.local_participant.publish_data(
                 PAYLOAD, reliable=bool(number % 2), topic="flood"
             )
         sent = max(sent, due)
@@ -31,12 +31,8 @@ async def flood(room: rtc.Room, per_second: int, seconds: float) -> int:
 
 async def main(url: str, token: str, per_second: int, seconds: float) -> None:
     """Join, flood, leave."""
-    room = rtc.Room()
-    await room.connect(url, token, rtc.RoomOptions(auto_subscribe=False))
-    try:
-        print(await flood(room, per_second, seconds), flush=True)
-    finally:
-        await room.disconnect()
+    async with await Caller.join(url, token, microphone=False) as caller:
+        print(await flood(caller, per_second, seconds), flush=True)
 
 
 if __name__ == "__main__":
