@@ -14,7 +14,7 @@ SOURCES = $(wildcard services/*/visavis_* deploy/local deploy/nats proto/generat
 .PHONY: help env setup demo check test test-containers unit format lock proto proto-check clean
 
 help: ## these lines
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
 
 env:
 	@$(PYTHON) deploy/local/setup.py env

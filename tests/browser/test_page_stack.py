@@ -110,6 +110,7 @@ async def _types_and_interrupts_by_key(page: Page) -> None:
     await page.keyboard.press("Escape")
     await _is(page, "listening", 5)
     assert OLD not in await _caption(page, "avatar", 3)
+    await expect(page.locator(".caption.person", has_text="what is a whale")).to_have_count(1)
 
 
 async def test_a_taken_place_a_reload_and_the_next_person(front: Front) -> None:

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
-AWAY_S = 8.0
+AWAY_S = 18.0
 QUESTION = "Could you please tell me some more?"
 COMPLETED = api.TurnEvent.STEP_COMPLETED
 

@@ -13,10 +13,18 @@ Work = Callable[[], Awaitable[None]]
 
 
 class Lane:
-    """A queue with one worker. Expected errors go to `on_error`, the work after them goes on."""
+    """A queue with one worker. Errors go to `on_error`, defects to `on_defect`; it goes on.
 
-    def __init__(self, name: str, on_error: Callable[[VisavisError], None]) -> None:
-        self._name, self._on_error = name, on_error
+    Without `on_defect` they are logged: for what a session can do without.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        on_error: Callable[[VisavisError], None],
+        on_defect: Callable[[Exception], None] | None = None,
+    ) -> None:
+        self._name, self._on_error, self._on_defect = name, on_error, on_defect
         self._queue: asyncio.Queue[Work] = asyncio.Queue()
         self._worker = asyncio.create_task(self._run(), name=f"lane {name}")
 
@@ -42,7 +50,9 @@ class Lane:
                 await work()
             except VisavisError as error:
                 self._on_error(error)
-            except Exception:  # the outermost loop: a vendor library may raise anything
+            except Exception as error:  # the outermost loop: a library may raise anything
                 logger.exception("lane.failed", lane=self._name)
+                if self._on_defect:
+                    self._on_defect(error)
             finally:
                 self._queue.task_done()

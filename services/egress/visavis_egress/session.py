@@ -76,7 +76,7 @@ class Session:
             self._bus, self._id, self.feed, self._over, lambda: conversation.answering
         )
         self._log = logger.bind(session=self._id, generation=parts.lease.generation)
-        self._writes = Lane("journal", self._on_write_error)
+        self._writes = Lane("journal", self._on_write_error, self._crash)
         self._shows = Lane("room", self._on_room_error)
         self._voice = Lane("avatar", self._on_room_error)
         self._seat: Seat | None = None

@@ -143,7 +143,7 @@ class SynthesizeFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class PlaybackStarted(Event):
-    """The avatar began to play the newest request; reports of older ones are left out."""
+    """The avatar began to play; the vendor's reports name no request, the newest is meant."""
 
 
 @dataclass(frozen=True, slots=True)

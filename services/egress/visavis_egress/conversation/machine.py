@@ -130,9 +130,10 @@ class Conversation:
 
     def _listen(self, now: float) -> list[Command]:
         is_too_short = self._ear.longest_burst_s < self._timing.barge_in_s
-        is_over = self._ear.silence_s(now) >= self._timing.endpoint_silence_s
-        if self._dialogue.answer and self._ear.is_open and is_too_short and is_over:
-            self._recognition.forget()  # a cough or an "mm-hm" while the avatar has the floor
+        is_over = self._recognition.is_over(now)
+        if self._dialogue.answer and is_too_short and is_over:
+            # A cough or an "mm-hm" while an answer is made or spoken; a short word then, too.
+            self._recognition.forget()
         out = self._recognition.advance(now, self._turn_number)
         if self._recognition.is_late(now):
             out += self._not_understood("ASR_TIMEOUT", now)
@@ -170,8 +171,11 @@ class Conversation:
         return max(1, self._dialogue.next_turn)
 
     def _user_said(self, turn: Turn) -> list[Command]:
+        # Whoever types in the room sees the text already: a caption would show it twice.
+        is_shown = turn.origin is Origin.TEXT and not turn.request_id
+        caption = do.UserCaption(f"SG_user_{self._generation}_{turn.number}", turn.text)
         return [
-            do.UserCaption(f"SG_user_{self._generation}_{turn.number}", turn.text),
+            *([] if is_shown else [caption]),
             do.RecordTranscript(turn.number, turn.text),
             self._dialogue.commit(turn),
         ]

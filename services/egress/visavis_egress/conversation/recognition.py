@@ -51,6 +51,10 @@ class Recognition:
         """Nobody is speaking and nothing is being recognised."""
         return not self._ear.is_open and not self._parts
 
+    def is_over(self, now: float) -> bool:
+        """The person has been silent for as long as the endpointing rule waits."""
+        return self._ear.is_open and self._ear.silence_s(now) >= self._endpoint.wait_s()
+
     def advance(self, now: float, turn: int) -> list[Command]:
         """Ask for what has become ready to be recognised."""
         out: list[Command] = []
@@ -62,8 +66,7 @@ class Recognition:
         if self._final is None and (part := self._ear.take_overlong()):
             out.append(self._ask(part, turn, now))
             self._parts.append(self._revision)
-        is_over = self._ear.is_open and self._ear.silence_s(now) >= self._endpoint.wait_s()
-        if self._final is None and is_over:
+        if self._final is None and self.is_over(now):
             out.append(self._ask(self._ear.snapshot(), turn, now))
             self._final = self._revision
             self._speech_end_at, self._endpoint_at = self._ear.last_voice_at, now

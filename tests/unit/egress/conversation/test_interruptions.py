@@ -109,13 +109,19 @@ def test_words_spoken_before_an_answer_began_are_not_lost_for_a_short_last_one(
     assert stage.last(do.Commit).text == "Second."
 
 
+def test_a_text_sent_by_the_api_is_shown_in_the_room(stage: Stage) -> None:
+    stage.feed(on.TextTyped("Hello.", "r1"))
+    assert stage.last(do.UserCaption).text == "Hello."
+
+
 def test_a_typed_text_interrupts_and_is_answered(stage: Stage) -> None:
     stage.speaking()
     stage.wait(1)
     stage.feed(on.TextTyped("Stop it."))
     assert stage.all(do.StopAudio) == [do.StopAudio(1)]
     assert stage.last(do.Commit) == do.Commit(2, Origin.TEXT, "Stop it.")
-    assert stage.last(do.UserCaption) == do.UserCaption("SG_user_1_2", "Stop it.")
+    assert not any(shown.text == "Stop it." for shown in stage.all(do.UserCaption))
+    assert stage.last(do.RecordTranscript).text == "Stop it."
     stage.feed(on.TurnCommitted(2))
     assert len(stage.all(do.Generate)) == 1  # the stopped answer is settled first
     stage.wait(0.4)

@@ -88,7 +88,7 @@ class TranscribeWork(_message.Message):
     SAMPLE_RATE_HZ_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """+1 per snapshot of the same utterance."""
+    """+1 per snapshot, for as long as one holder lives."""
     pcm: _builtins.bytes
     """Mono s16le samples, at most 28 s."""
     sample_rate_hz: _builtins.int

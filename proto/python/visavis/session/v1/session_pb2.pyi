@@ -1021,7 +1021,7 @@ class SessionChanged(_message.Message):
         STEP_UNSPECIFIED: SessionChanged._Step.ValueType  # 0
         """Never sent."""
         STEP_READY: SessionChanged._Step.ValueType  # 1
-        """The room is open and the avatar is seated."""
+        """The room exists and a worker holds the session; the face comes with the person."""
         STEP_ENDED: SessionChanged._Step.ValueType  # 2
         """The session is over."""
 
@@ -1031,7 +1031,7 @@ class SessionChanged(_message.Message):
     STEP_UNSPECIFIED: SessionChanged.Step.ValueType  # 0
     """Never sent."""
     STEP_READY: SessionChanged.Step.ValueType  # 1
-    """The room is open and the avatar is seated."""
+    """The room exists and a worker holds the session; the face comes with the person."""
     STEP_ENDED: SessionChanged.Step.ValueType  # 2
     """The session is over."""
 
@@ -1129,7 +1129,7 @@ class TurnEvent(_message.Message):
         STEP_COMMITTED: TurnEvent._Step.ValueType  # 1
         """There is something to answer or to say; from here on it will not be lost."""
         STEP_INTERRUPTED: TurnEvent._Step.ValueType  # 2
-        """The person cut it off."""
+        """It was cut off: by the person, by a call, or by the end of the session."""
         STEP_COMPLETED: TurnEvent._Step.ValueType  # 3
         """It was spoken to its end."""
 
@@ -1141,7 +1141,7 @@ class TurnEvent(_message.Message):
     STEP_COMMITTED: TurnEvent.Step.ValueType  # 1
     """There is something to answer or to say; from here on it will not be lost."""
     STEP_INTERRUPTED: TurnEvent.Step.ValueType  # 2
-    """The person cut it off."""
+    """It was cut off: by the person, by a call, or by the end of the session."""
     STEP_COMPLETED: TurnEvent.Step.ValueType  # 3
     """It was spoken to its end."""
 

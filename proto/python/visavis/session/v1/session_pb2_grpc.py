@@ -100,7 +100,8 @@ class SessionServiceServicer:
     """
 
     def CreateSession(self, request, context):
-        """CreateSession opens a room, seats the avatar and returns what a browser needs to join.
+        """CreateSession opens a room and returns what a browser needs to join; the avatar comes with
+        the person.
         RESOURCE_EXHAUSTED with RetryInfo when no slot is free; ALREADY_EXISTS when the request_id was
         used for a different request.
         """

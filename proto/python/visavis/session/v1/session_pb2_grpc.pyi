@@ -39,7 +39,8 @@ class SessionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SessionServiceAsyncStub: ...
     CreateSession: _grpc.UnaryUnaryMultiCallable[_session_pb2.CreateSessionRequest, _session_pb2.CreateSessionResponse]
-    """CreateSession opens a room, seats the avatar and returns what a browser needs to join.
+    """CreateSession opens a room and returns what a browser needs to join; the avatar comes with
+    the person.
     RESOURCE_EXHAUSTED with RetryInfo when no slot is free; ALREADY_EXISTS when the request_id was
     used for a different request.
     """
@@ -90,7 +91,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSession: _aio.UnaryUnaryMultiCallable[_session_pb2.CreateSessionRequest, _session_pb2.CreateSessionResponse]  # type: ignore[assignment]
-    """CreateSession opens a room, seats the avatar and returns what a browser needs to join.
+    """CreateSession opens a room and returns what a browser needs to join; the avatar comes with
+    the person.
     RESOURCE_EXHAUSTED with RetryInfo when no slot is free; ALREADY_EXISTS when the request_id was
     used for a different request.
     """
@@ -144,7 +146,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _session_pb2.CreateSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_pb2.CreateSessionResponse, _abc.Awaitable[_session_pb2.CreateSessionResponse]]:
-        """CreateSession opens a room, seats the avatar and returns what a browser needs to join.
+        """CreateSession opens a room and returns what a browser needs to join; the avatar comes with
+        the person.
         RESOURCE_EXHAUSTED with RetryInfo when no slot is free; ALREADY_EXISTS when the request_id was
         used for a different request.
         """
