@@ -5,9 +5,9 @@ from collections import deque
 from contextlib import suppress
 
 from visavis_egress.room import AvatarPlayed, AvatarPlays, Room, RoomListener, Voice
+from visavis_runtime.subjects import SPEECH_RATE_HZ
 
-_RATE_HZ = 24_000
-_FRAME_BYTES = _RATE_HZ * 2 // 50
+_FRAME_BYTES = SPEECH_RATE_HZ * 2 // 50
 """20 ms: what is in the SDK's hands cannot be taken back, so it gets little at a time."""
 
 
@@ -76,5 +76,5 @@ class AudioOnlyAvatar:
 
     def _report(self, *, interrupted: bool, unplayed_s: float) -> None:
         self._is_playing = self._is_ending = False
-        position_s = max(0.0, self._played_bytes / 2 / _RATE_HZ - unplayed_s)
+        position_s = max(0.0, self._played_bytes / 2 / SPEECH_RATE_HZ - unplayed_s)
         self._tell(AvatarPlayed(position_s, interrupted))

@@ -33,10 +33,10 @@ from visavis_egress.room import (
     RoomLost,
 )
 from visavis_runtime import log
+from visavis_runtime.subjects import SPEECH_RATE_HZ
 
 logger = log.get(__name__)
 
-_SPEECH_RATE_HZ = 24_000
 _QUEUE_MS = 100
 _UNPUBLISH_S = 1.0
 _FRAME_MS = 20
@@ -124,7 +124,7 @@ class LiveKitRoom:
 
     async def open_voice(self) -> "LiveKitVoice":
         if self._voice is None:
-            source = rtc.AudioSource(_SPEECH_RATE_HZ, 1, queue_size_ms=_QUEUE_MS)
+            source = rtc.AudioSource(SPEECH_RATE_HZ, 1, queue_size_ms=_QUEUE_MS)
             track = rtc.LocalAudioTrack.create_audio_track("voice", source)
             options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
             publication = await self._room.local_participant.publish_track(track, options)
@@ -288,7 +288,7 @@ class LiveKitVoice:
         self.track_sid = track_sid
 
     async def capture(self, pcm: bytes) -> None:
-        await self._source.capture_frame(rtc.AudioFrame(pcm, _SPEECH_RATE_HZ, 1, len(pcm) // 2))
+        await self._source.capture_frame(rtc.AudioFrame(pcm, SPEECH_RATE_HZ, 1, len(pcm) // 2))
 
     def clear(self) -> None:
         self._source.clear_queue()

@@ -23,7 +23,7 @@ from visavis_egress.room import (
 )
 from visavis_runtime import subjects
 
-_ORIGINS = {
+ORIGINS = {
     do.Origin.GREETING: api.TurnEvent.ORIGIN_GREETING,
     do.Origin.SPEECH: api.TurnEvent.ORIGIN_SPEECH,
     do.Origin.TEXT: api.TurnEvent.ORIGIN_TEXT,
@@ -50,7 +50,7 @@ def committed(command: do.Commit) -> Record:
     turn = api.TurnEvent(
         turn=command.turn,
         step=api.TurnEvent.STEP_COMMITTED,
-        origin=_ORIGINS[command.origin],
+        origin=ORIGINS[command.origin],
         input_text=command.text,
         request_id=command.request_id,
     )
@@ -63,7 +63,7 @@ def outcome(command: do.RecordOutcome) -> Record:
     turn = api.TurnEvent(
         turn=command.turn,
         step=step,
-        origin=_ORIGINS[command.origin],
+        origin=ORIGINS[command.origin],
         input_text=command.input_text,
         heard_text=command.heard_text,
         waterfall=_waterfall(command.anchors),

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field, replace
 
 from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis.session.v1 import session_pb2 as api
-from visavis_egress.conversation.commands import Anchors, Origin
+from visavis_egress.conversation.commands import SAID, Anchors
 from visavis_egress.conversation.history import Entry, History
 from visavis_egress.conversation.turns import Recovered, Turn
+from visavis_egress.records import ORIGINS
 from visavis_runtime.bus import Stored
 
 _OVER = (api.TurnEvent.STEP_INTERRUPTED, api.TurnEvent.STEP_COMPLETED)
-_SAID = (api.TurnEvent.ORIGIN_SAY, api.TurnEvent.ORIGIN_GREETING)
+_ORIGIN_OF = {number: origin for origin, number in ORIGINS.items()}
 
 TAKE_OVER_WINDOW_S = 300.0
 MAX_TAKE_OVERS = 3
@@ -32,7 +33,6 @@ class Past:
     was_ready: bool = False
     requests: dict[str, int] = field(default_factory=dict)
     """The turn that each caller's request id has made."""
-    holders: list[str] = field(default_factory=list)
     crashes_s: list[float] = field(default_factory=list)
     """When leases were taken over from holders that had not released them, since the last turn."""
 
@@ -62,10 +62,8 @@ def fold(stored: Iterable[Stored]) -> Past:
 
 
 def _fold_lease(past: Past, lease: pb.Lease, time_s: float, was_released: bool) -> bool:
-    if not lease.released:
-        past.holders.append(lease.instance)
-        if not was_released:
-            past.crashes_s.append(time_s)
+    if not lease.released and not was_released:
+        past.crashes_s.append(time_s)
     return lease.released
 
 
@@ -92,7 +90,7 @@ def _fold_turn(past: Past, turn: api.TurnEvent) -> None:
         past.crashes_s.clear()
         # The checkpoint that follows says the same; it may have died with its writer.
         history = History(past.history)
-        if turn.origin not in _SAID:
+        if _ORIGIN_OF[turn.origin] not in SAID:
             history.add("user", turn.input_text)
         history.add("assistant", turn.heard_text)
         past.history = list(history.entries)
@@ -124,7 +122,7 @@ def _open_turn(turn: api.TurnEvent, now: float) -> Turn:
     is_lost = turn.origin == api.TurnEvent.ORIGIN_SPEECH and not turn.input_text
     return Turn(
         turn.turn,
-        Origin(turn.origin),
+        _ORIGIN_OF[turn.origin],
         turn.input_text,
         Anchors(now),
         turn.request_id,

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-MICROPHONE_RATE_HZ = 16_000
+from visavis_runtime.subjects import ASR_RATE_HZ
+
+MICROPHONE_RATE_HZ = ASR_RATE_HZ
 MAX_TEXT_CHARACTERS = 2_000
 
 

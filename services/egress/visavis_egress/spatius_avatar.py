@@ -12,10 +12,10 @@ import spatius
 from visavis_egress.avatar import OnLost
 from visavis_egress.errors import AvatarRefused, AvatarTrouble, AvatarUnavailable
 from visavis_runtime import log
+from visavis_runtime.subjects import SPEECH_RATE_HZ
 
 logger = log.get(__name__)
 
-_RATE_HZ = 24_000
 _START_S = 20.0
 _CLOSE_S = 3.0
 # Asking again can help with these alone; everything else is for the operator.
@@ -59,7 +59,7 @@ class SpatiusAvatar:
             api_key=account.api_key,
             app_id=account.app_id,
             region=account.region,
-            sample_rate=_RATE_HZ,
+            sample_rate=SPEECH_RATE_HZ,
             audio_format=spatius.AudioFormat.PCM_S16LE,
             on_error=self._on_error,
             on_close=self._on_close,

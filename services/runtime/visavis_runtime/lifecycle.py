@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 
 import uvloop
 
@@ -41,7 +41,8 @@ async def _run(service: str, settings: ServiceSettings, main: Main) -> None:
         server = await health.serve(state.routes(), settings.health_host, settings.health_port)
         stack.push_async_callback(server.cleanup)
         stack.callback(asyncio.create_task(state.watch_loop()).cancel)
-        with suppress(asyncio.CancelledError):  # told to stop before the bus was there
+        await asyncio.wait({connecting})
+        if not connecting.cancelled():  # else told to stop before the bus was there
             bus = await connecting
             stack.push_async_callback(bus.aclose)
             state.check("bus", bus.ping)

@@ -21,10 +21,10 @@ class Access:
 
     def admit(self, request: web.Request) -> str:
         """The id of the caller's key. Raises ApiError UNAUTHENTICATED, PERMISSION_DENIED."""
-        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and (key_id := self._keys.identify(secret.strip())):
+        shown = request.headers.get("Authorization", "")
+        if key_id := self._keys.bearer(shown):
             return key_id
-        if scheme or not self._is_public:
+        if shown or not self._is_public:
             raise grpc_errors.unauthenticated()
         # A page elsewhere that has its own name resolved to our address would count as ours.
         if urlsplit(f"//{request.host}").hostname not in LOOPBACK:

@@ -43,6 +43,11 @@ class ApiKeys:
                 matching = key
         return matching
 
+    def bearer(self, authorization: str) -> str | None:
+        """The id of the key in an `authorization` header or metadata entry, or None."""
+        scheme, _, secret = authorization.partition(" ")
+        return self.identify(secret.strip()) if scheme.lower() == "bearer" else None
+
 
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()

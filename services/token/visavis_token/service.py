@@ -163,8 +163,6 @@ class SessionService(SessionServiceServicer):
 
     def _key_id(self, context: Context) -> str:
         for name, value in context.invocation_metadata() or ():
-            scheme, _, secret = str(value).partition(" ")
-            is_key = name == "authorization" and scheme.lower() == "bearer"
-            if is_key and (key_id := self._keys.identify(secret.strip())):
+            if name == "authorization" and (key_id := self._keys.bearer(str(value))):
                 return key_id
         raise grpc_errors.unauthenticated()

@@ -1,10 +1,10 @@
 """One attempt at an answer: its sentences, their sound, their playback, their time-outs."""
 
 from visavis_egress.conversation.commands import (
+    SAID,
     AgentCaption,
     Command,
     EndAudio,
-    Origin,
     PlayAudio,
     RecordError,
     RecordPlayback,
@@ -230,7 +230,7 @@ class Answer:
         return []
 
     def _is_too_long(self) -> bool:
-        if self.origin in (Origin.SAY, Origin.GREETING) or self.is_apology:
+        if self.origin in SAID or self.is_apology:
             return False
         following = self._play.waits_for + self._play.is_inside_sentence
         return self._play.sent_s >= self._timing.max_answer_s and following < len(self.sentences)

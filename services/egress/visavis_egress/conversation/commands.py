@@ -13,6 +13,10 @@ class Origin(Enum):
     SAY = 4
 
 
+SAID = (Origin.SAY, Origin.GREETING)
+"""Origins of turns that are spoken as they are."""
+
+
 class State(Enum):
     """The agent's state as the room sees it in `lk.agent.state`."""
 

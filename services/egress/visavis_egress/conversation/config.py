@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-RATE_IN_HZ = 16_000
-RATE_OUT_HZ = 24_000
+from visavis_runtime.subjects import ASR_RATE_HZ, SPEECH_RATE_HZ
+
+RATE_IN_HZ = ASR_RATE_HZ
+RATE_OUT_HZ = SPEECH_RATE_HZ
 FRAME_S = 0.032
 """One voice-activity frame: 512 samples at 16 kHz."""
 

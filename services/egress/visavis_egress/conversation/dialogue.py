@@ -6,15 +6,12 @@ from dataclasses import replace
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
 from visavis_egress.conversation.answer import Answer
-from visavis_egress.conversation.commands import Command, Origin
+from visavis_egress.conversation.commands import SAID, Command
 from visavis_egress.conversation.config import Persona, Timing
 from visavis_egress.conversation.history import History
 from visavis_egress.conversation.speech import Sentence
 from visavis_egress.conversation.turns import Recovered, Turn
 from visavis_runtime import subjects
-
-SAID = (Origin.SAY, Origin.GREETING)
-"""Origins of turns that are spoken as they are."""
 
 
 class Dialogue:
