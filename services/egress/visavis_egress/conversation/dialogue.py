@@ -13,6 +13,10 @@ from visavis_egress.conversation.speech import Sentence
 from visavis_egress.conversation.turns import Recovered, Turn
 from visavis_runtime import subjects
 
+_OUR_FAILURES = {"NO_SPEECH": "tts", "COMMIT_TIMEOUT": "egress"}
+"""Failures that are found here, by the stage to look at; recognition's begin with ASR_, the rest
+come from the language model stage, which names its own."""
+
 
 class Dialogue:
     """One answer at a time, in the order of the commits; methods return what is to be done."""
@@ -219,7 +223,7 @@ class Dialogue:
             self.answer = None
             return self._settle(answer, is_interrupted=False)
         code = answer.failure or ""
-        stage = {"ASR": "asr", "NO_": "tts", "COM": "egress"}.get(code[:3], "llm")
+        stage = "asr" if code.startswith("ASR_") else _OUR_FAILURES.get(code, "llm")
         message = "the turn could not be answered"
         out: list[Command] = [
             do.RecordError(stage, code, message, answer.turn, apologised=True),
