@@ -10,6 +10,7 @@ from livekit import api
 
 from tests.support.caller import Caller
 from tests.support.servers import LiveKitServer
+from tests.support.waiting import until
 
 RATE_HZ = 24_000
 
@@ -64,14 +65,19 @@ class Puppet:
     def _me(self) -> Any:
         return self.caller.room.local_participant
 
+    @property
+    def _person(self) -> str | None:
+        people = self.caller.room.remote_participants
+        return next((identity for identity in people if identity.startswith("person")), None)
+
     async def be(self, state: str) -> None:
         """Show a state."""
         await self._me.set_attributes({"lk.agent.state": state})
 
     async def hear(self, segment: str, text: str, *, final: bool = True) -> None:
         """Show what the person in the room has said."""
-        people = self.caller.room.remote_participants.values()
-        person = next(one.identity for one in people if one.identity.startswith("person"))
+        await until(lambda: self._person is not None, "the person is in the puppet's room")
+        person = self._person
         writer = await self._me.stream_text(
             topic="lk.transcription",
             attributes=_segment(segment, final),

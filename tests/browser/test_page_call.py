@@ -17,6 +17,17 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90),
 
 VOICE = "document.documentElement.style.getPropertyValue('--voice')"
 FACE = "document.getElementById('face').toDataURL()"
+HAS_SPOKEN = """() => new Promise((done) => {
+  const style = document.documentElement.style;
+  let voiced = 0, before = performance.now();
+  const look = (now) => {
+    if (parseFloat(style.getPropertyValue("--level")) > 0.15) voiced += Math.min(now - before, 100);
+    before = now;
+    if (voiced > 300) done(); else requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+})"""
+"""Resolves when the page has measured twice the voice that makes a turn; beeps take seconds."""
 ADAPTER = """
 export const DrivingServiceMode = { rtc: "rtc" };
 export const AvatarSDK = { initialize: async () => {} };
@@ -74,6 +85,7 @@ async def _called(stage: Stage, method: str) -> None:
 
 async def test_the_avatar_is_heard_and_its_mouth_moves(page: Page, stage: Stage) -> None:
     await _start(page)
+    await page.evaluate(HAS_SPOKEN)
     speaking = asyncio.create_task(stage.puppet.say("a1", "Hello, I am Nova.", seconds=2.0))
     await _until(f"parseFloat({VOICE}) > 0.2", page)
     await expect(page.locator(".caption.avatar span")).to_have_text("Hello, I am Nova. ")

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc"),
 ]
 
-PER_SECOND, SECONDS = 1000, 10.0
+PACKETS, PER_SECOND = 10_000, 1000
 QUESTION = "Could you please tell me some more?"
 SETTLES_S = 10.0
 GROWS = 1.10
@@ -46,18 +46,19 @@ def _strangers_token(one: Talk) -> str:
     return token.with_identity("a-stranger").with_grants(grants).to_jwt()
 
 
-async def _by_a_stranger(one: Talk) -> int:
-    arguments = (one.created.livekit_url, _strangers_token(one), str(PER_SECOND), str(SECONDS))
+async def _by_a_stranger(one: Talk) -> float:
+    arguments = (one.created.livekit_url, _strangers_token(one), str(PACKETS), str(PER_SECOND))
     program = (sys.executable, "-m", "tests.support.data_flood", *arguments)
     process = await asyncio.create_subprocess_exec(
         *program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
     printed, _ = await process.communicate()
-    return int(printed.split()[0])
+    assert process.returncode == 0
+    return float(printed.split()[0])
 
 
-async def _by_the_person(one: Talk) -> int:
-    return await flood(one.caller, PER_SECOND, SECONDS)
+async def _by_the_person(one: Talk) -> float:
+    return await flood(one.caller, PACKETS, PER_SECOND)
 
 
 async def test_no_answer_is_missing_and_memory_comes_back(world: World) -> None:
@@ -72,13 +73,12 @@ async def test_no_answer_is_missing_and_memory_comes_back(world: World) -> None:
         while not flooding.done():
             turn += 1
             await _answered(one, turn)
-        sent = await flooding
+        took = await flooding
         during = _memory_mb(world)
         deadline = time.monotonic() + SETTLES_S
         while (after := _memory_mb(world)) > before * GROWS and time.monotonic() < deadline:
             await asyncio.sleep(0.2)
-        print(f"{sent} packets, {turn - 1} turns: {before:.0f}, {during:.0f}, {after:.0f} MB")
-        assert min(sent) >= 0.9 * PER_SECOND * SECONDS, "that was no flood"
+        print(f"sent in {took} s, {turn - 1} turns: {before:.0f}, {during:.0f}, {after:.0f} MB")
         assert turn >= 3
         assert after <= before * GROWS
         await _answered(one, turn + 1)

@@ -6,6 +6,8 @@ const SOUNDING = 0.006;
 const TURN_S = 0.15;
 /** So much silence lies before the avatar's answer; a pause between words is shorter. */
 const SILENCE_S = 0.35;
+/** Noises further apart than this do not add up to a turn. */
+const PAUSE_S = 1;
 const LONGEST_S = 30;
 
 /** Fed with both levels (RMS, 0 to 1) some thirty times a second; times in seconds. */
@@ -21,6 +23,7 @@ export class TurnClock {
     const step = Math.min(now - this.lastFeed, 0.1);
     this.lastFeed = now;
     if (person > VOICED) {
+      if (now - this.lastVoice > PAUSE_S) this.voicedS = 0;
       this.voicedS += step;
       this.lastVoice = now;
       if (this.voicedS >= TURN_S) this.waiting = true;
