@@ -56,6 +56,25 @@ class Transcribe(Command):
     turn: int
     revision: int
     pcm: bytes
+    partial: bool = False
+    """For a caption, by a worker that has nothing else to do; its failure is of no matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreText(Command):
+    """Ask how likely the words end a turn; `before`: what the avatar said last. TextScored."""
+
+    revision: int
+    text: str
+    before: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSound(Command):
+    """Ask how likely the sound (mono s16le, 16 kHz) ends a turn. SoundScored."""
+
+    revision: int
+    pcm: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +85,16 @@ class Commit(Command):
     origin: Origin
     text: str
     request_id: str = ""
+    floor: int = 0
+    """Results of lower epochs are not its answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generate(Command):
-    """Ask the language model stage; `verbatim` replaces the model."""
+    """Ask the language model stage; `verbatim` replaces the model.
+
+    `speculative`: the turn is not committed, and may never be.
+    """
 
     turn: int
     epoch: int
@@ -78,6 +102,7 @@ class Generate(Command):
     prefix: tuple[str, ...] = ()
     verbatim: str = ""
     voice: str = ""
+    speculative: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +154,13 @@ class StopAudio(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class Duck(Command):
+    """Lower the avatar's voice, or raise it again, where the avatar mode lets us."""
+
+    is_low: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SetState(Command):
     """Show the agent's state."""
 
@@ -137,10 +169,11 @@ class SetState(Command):
 
 @dataclass(frozen=True, slots=True)
 class UserCaption(Command):
-    """Show the person's words."""
+    """Show the person's words; those that are not final are replaced by the next."""
 
     segment: str
     text: str
+    final: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +222,40 @@ class RecordOutcome(Command):
     interrupted: bool
     anchors: Anchors
     epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordResumed(Command):
+    """Store that an answer goes on after a voice that was no turn."""
+
+    turn: int
+
+
+class Speculation(Enum):
+    """What became of work that was begun before the turn was over."""
+
+    USED = "used"
+    CHANGED = "changed"
+    """The words became others."""
+    WENT_ON = "went_on"
+    """The person spoke on for long."""
+    DROPPED = "dropped"
+    """The utterance was no turn, or something else came first."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountSpeculation(Command):
+    """Count what became of a speculative attempt."""
+
+    epoch: int
+    outcome: Speculation
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPhraseOff(Command):
+    """Store that a phrase of the character is not said in this session."""
+
+    phrase: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,41 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnTaking:
+    """When the person is done and what interrupts; a session's own, changed while it runs."""
+
+    dip_s: float = 0.1
+    """Silence after which what was said so far is recognised."""
+    min_delay_s: float = 0.3
+    """Silence that ends a turn when words and sound both seem finished."""
+    mid_delay_s: float = 0.8
+    """The same when only one of the two does."""
+    max_delay_s: float = 2.5
+    """The same when neither does."""
+    interrupt_after_s: float = 0.3
+    """Speech that stops the speaking avatar."""
+    interrupt_words: int = 0
+    """So many recognised words are needed as well."""
+    interrupt_thinking_after_s: float = 0.3
+    """The same for an answer nothing of which was heard."""
+    interrupt_thinking_words: int = 0
+    interruptible: bool = True
+    speculation: bool = True
+    manual: bool = False
+    """Push-to-talk: the turn is what is said while the button is held."""
+    nudge_after_s: float = 0.0
+    """Silence of both sides after which the person is asked; 0: never."""
+
+
+PROFILES = {
+    "quick": TurnTaking(min_delay_s=0.2, mid_delay_s=0.5, max_delay_s=1.5),
+    "balanced": TurnTaking(),
+    "patient": TurnTaking(min_delay_s=0.6, mid_delay_s=1.5, max_delay_s=4.0),
+    "manual": TurnTaking(manual=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Persona:
     """What the avatar is told to be, and its fixed phrases."""
 
@@ -63,5 +98,11 @@ class Persona:
     greeting: str = ""
     apology: str = "I am sorry, something went wrong. Could you say that again?"
     voice: str = ""
+    disclosure: str = ""
+    """Said before the greeting: that this is an AI. Empty: switched off."""
+    pardon: str = ""
+    """Said when the words were not recognised well enough; empty: they are answered all the same."""
+    nudge: str = ""
+    """Said when the person is silent for long."""
     max_context_bytes: int = 240_000
     """Largest sum of messages for the language model; the oldest go first."""

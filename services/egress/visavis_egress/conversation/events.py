@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from visavis_egress.conversation.config import TurnTaking
+
 
 class Event:
     """Base of all events."""
@@ -38,11 +40,56 @@ class VoiceFrame(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MicrophoneStalled(Event):
+    """Nothing of the person's microphone arrives any more: what is heard now is not silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class MicrophoneFlows(Event):
+    """It arrives again."""
+
+
+@dataclass(frozen=True, slots=True)
+class TalkPressed(Event):
+    """The person holds the button: what is said from now on belongs to one turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class TalkReleased(Event):
+    """The person has let the button go: the turn is over."""
+
+
+@dataclass(frozen=True, slots=True)
 class Transcribed(Event):
-    """The text of one snapshot of an utterance."""
+    """The text of one snapshot of an utterance; `confidence` 0 to 1, 0: the engine does not tell."""
 
     revision: int
     text: str
+    confidence: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PartlyTranscribed(Event):
+    """What was said so far, while the person goes on."""
+
+    revision: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextScored(Event):
+    """How likely the words of a snapshot end a turn, 0 to 1; None: nobody could tell."""
+
+    revision: int
+    probability: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SoundScored(Event):
+    """How likely the sound of a snapshot ends a turn, 0 to 1; None: nobody could tell."""
+
+    revision: int
+    probability: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +114,7 @@ class SayRequested(Event):
 
     request_id: str
     text: str
+    interruptible: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +128,13 @@ class PersonaChanged(Event):
 
     instructions: str
     voice: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTakingChanged(Event):
+    """From now on turns are taken so; may be what it is already."""
+
+    turn_taking: TurnTaking
 
 
 @dataclass(frozen=True, slots=True)

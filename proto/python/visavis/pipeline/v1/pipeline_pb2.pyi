@@ -87,6 +87,7 @@ class TranscribeWork(_message.Message):
     PCM_FIELD_NUMBER: _builtins.int
     SAMPLE_RATE_HZ_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
+    PARTIAL_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """+1 per snapshot, for as long as one holder lives."""
     pcm: _builtins.bytes
@@ -95,6 +96,10 @@ class TranscribeWork(_message.Message):
     """16000; anything else is refused."""
     language: _builtins.str
     """BCP 47 language; empty: detected."""
+    partial: _builtins.bool
+    """Wanted while the person still speaks, for a caption: only by a worker that has nothing else to
+    do, answered by PartialTranscript and not by a result.
+    """
     @_builtins.property
     def address(self) -> Global___Address:
         """Whose speech it is; epoch is 0."""
@@ -107,14 +112,105 @@ class TranscribeWork(_message.Message):
         pcm: _builtins.bytes = ...,
         sample_rate_hz: _builtins.int = ...,
         language: _builtins.str = ...,
+        partial: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "language", b"language", "pcm", b"pcm", "revision", b"revision", "sample_rate_hz", b"sample_rate_hz"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "language", b"language", "partial", b"partial", "pcm", b"pcm", "revision", b"revision", "sample_rate_hz", b"sample_rate_hz"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TranscribeWork: _TypeAlias = TranscribeWork  # noqa: Y015
+
+@_typing.final
+class PartialTranscript(_message.Message):
+    """PartialTranscript is what was said so far; core only, worthless late."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The work's revision."""
+    text: _builtins.str
+    """The words."""
+    @_builtins.property
+    def address(self) -> Global___Address:
+        """The work's address."""
+
+    def __init__(
+        self,
+        *,
+        address: Global___Address | None = ...,
+        revision: _builtins.int = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "revision", b"revision", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartialTranscript: _TypeAlias = PartialTranscript  # noqa: Y015
+
+@_typing.final
+class ScoreRequest(_message.Message):
+    """ScoreRequest asks how likely the words are a finished turn; core only, request and reply."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session's ULID."""
+    text: _builtins.str
+    """What the person said so far."""
+    before: _builtins.str
+    """What the avatar said before; empty: nothing."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        before: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "session_id", b"session_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreRequest: _TypeAlias = ScoreRequest  # noqa: Y015
+
+@_typing.final
+class ScoreReply(_message.Message):
+    """ScoreReply is the answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    probability: _builtins.float
+    """Probability that the turn is finished, 0 to 1."""
+    @_builtins.property
+    def error(self) -> Global___StageError:
+        """Set when there is none."""
+
+    def __init__(
+        self,
+        *,
+        probability: _builtins.float = ...,
+        error: Global___StageError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "probability", b"probability"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreReply: _TypeAlias = ScoreReply  # noqa: Y015
 
 @_typing.final
 class TranscribeResult(_message.Message):
@@ -128,12 +224,15 @@ class TranscribeResult(_message.Message):
     NO_SPEECH_PROBABILITY_FIELD_NUMBER: _builtins.int
     TOOK_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The work's revision."""
     text: _builtins.str
     """The words; empty when there was no speech in it."""
     no_speech_probability: _builtins.float
     """Probability that there was no speech, 0 to 1."""
+    confidence: _builtins.float
+    """How sure the engine is of the words, 0 to 1; 0: it does not tell."""
     @_builtins.property
     def address(self) -> Global___Address:
         """The work's address."""
@@ -155,10 +254,11 @@ class TranscribeResult(_message.Message):
         no_speech_probability: _builtins.float = ...,
         took: _duration_pb2.Duration | None = ...,
         error: Global___StageError | None = ...,
+        confidence: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "error", b"error", "took", b"took"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "error", b"error", "no_speech_probability", b"no_speech_probability", "revision", b"revision", "text", b"text", "took", b"took"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "confidence", b"confidence", "error", b"error", "no_speech_probability", b"no_speech_probability", "revision", b"revision", "text", b"text", "took", b"took"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -731,19 +831,23 @@ class SayCall(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    UNINTERRUPTIBLE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Idempotency key."""
     text: _builtins.str
     """The text."""
+    uninterruptible: _builtins.bool
+    """Speech of the person does not stop it."""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         text: _builtins.str = ...,
+        uninterruptible: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "text", b"text", "uninterruptible", b"uninterruptible"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -880,6 +984,10 @@ class ResolvedCharacter(_message.Message):
     MAX_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     MAX_DURATION_FIELD_NUMBER: _builtins.int
     MAX_SILENCE_FIELD_NUMBER: _builtins.int
+    TURN_TAKING_FIELD_NUMBER: _builtins.int
+    DISCLOSURE_FIELD_NUMBER: _builtins.int
+    PARDON_FIELD_NUMBER: _builtins.int
+    NUDGE_FIELD_NUMBER: _builtins.int
     instructions: _builtins.str
     """System instructions."""
     voice: _builtins.str
@@ -898,6 +1006,12 @@ class ResolvedCharacter(_message.Message):
     """Sampling temperature."""
     max_output_tokens: _builtins.int
     """Longest answer in tokens."""
+    disclosure: _builtins.str
+    """Said before the greeting: that this is an AI; empty: not said."""
+    pardon: _builtins.str
+    """Said when the words were not recognised well enough."""
+    nudge: _builtins.str
+    """Said when the person is silent for long."""
     @_builtins.property
     def max_duration(self) -> _duration_pb2.Duration:
         """Longest life of the session."""
@@ -905,6 +1019,10 @@ class ResolvedCharacter(_message.Message):
     @_builtins.property
     def max_silence(self) -> _duration_pb2.Duration:
         """Longest silence of both sides; zero: no limit."""
+
+    @_builtins.property
+    def turn_taking(self) -> _session_pb2.TurnTaking:
+        """When the person is done and what interrupts; unset fields are the profile's."""
 
     def __init__(
         self,
@@ -920,10 +1038,14 @@ class ResolvedCharacter(_message.Message):
         max_output_tokens: _builtins.int = ...,
         max_duration: _duration_pb2.Duration | None = ...,
         max_silence: _duration_pb2.Duration | None = ...,
+        turn_taking: _session_pb2.TurnTaking | None = ...,
+        disclosure: _builtins.str = ...,
+        pardon: _builtins.str = ...,
+        nudge: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["max_duration", b"max_duration", "max_silence", b"max_silence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["max_duration", b"max_duration", "max_silence", b"max_silence", "turn_taking", b"turn_taking"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["apology", b"apology", "avatar_fallback", b"avatar_fallback", "avatar_id", b"avatar_id", "greeting", b"greeting", "instructions", b"instructions", "language", b"language", "max_duration", b"max_duration", "max_output_tokens", b"max_output_tokens", "max_silence", b"max_silence", "temperature", b"temperature", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apology", b"apology", "avatar_fallback", b"avatar_fallback", "avatar_id", b"avatar_id", "disclosure", b"disclosure", "greeting", b"greeting", "instructions", b"instructions", "language", b"language", "max_duration", b"max_duration", "max_output_tokens", b"max_output_tokens", "max_silence", b"max_silence", "nudge", b"nudge", "pardon", b"pardon", "temperature", b"temperature", "turn_taking", b"turn_taking", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -971,8 +1093,11 @@ class EventRecord(_message.Message):
     LEASE_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     EVENT_FIELD_NUMBER: _builtins.int
+    FLOOR_FIELD_NUMBER: _builtins.int
     generation: _builtins.int
     """The holder's generation."""
+    floor: _builtins.int
+    """With a committed turn: results of lower epochs are not its answer."""
     @_builtins.property
     def lease(self) -> Global___Lease:
         """The lease was taken or released."""
@@ -992,10 +1117,11 @@ class EventRecord(_message.Message):
         lease: Global___Lease | None = ...,
         checkpoint: Global___Checkpoint | None = ...,
         event: _session_pb2.SessionEvent | None = ...,
+        floor: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "event", b"event", "fact", b"fact", "lease", b"lease"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "event", b"event", "fact", b"fact", "generation", b"generation", "lease", b"lease"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "event", b"event", "fact", b"fact", "floor", b"floor", "generation", b"generation", "lease", b"lease"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["lease", "checkpoint", "event"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015

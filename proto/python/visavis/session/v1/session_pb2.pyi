@@ -207,6 +207,8 @@ class SessionOverrides(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _builtins.int
     MAX_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     MAX_SILENCE_FIELD_NUMBER: _builtins.int
+    TURN_TAKING_FIELD_NUMBER: _builtins.int
+    DISCLOSURE_FIELD_NUMBER: _builtins.int
     instructions: _builtins.str
     """System instructions, at most 32,000 bytes."""
     voice: _builtins.str
@@ -221,6 +223,8 @@ class SessionOverrides(_message.Message):
     """Language model sampling temperature, 0 to 2."""
     max_output_tokens: _builtins.int
     """Longest answer in tokens of the language model, 1 to 1,000."""
+    disclosure: _builtins.bool
+    """False: the avatar does not say before its greeting that it is an AI. Switching it off is an event."""
     @_builtins.property
     def max_duration(self) -> _duration_pb2.Duration:
         """Longest life of the session, at most 24 h."""
@@ -230,6 +234,10 @@ class SessionOverrides(_message.Message):
         """Longest silence of both sides while the person is there, at most 24 h; then the session ends.
         Zero: no limit.
         """
+
+    @_builtins.property
+    def turn_taking(self) -> Global___TurnTaking:
+        """When the person is taken to be done, and how the avatar lets itself be interrupted."""
 
     def __init__(
         self,
@@ -243,11 +251,15 @@ class SessionOverrides(_message.Message):
         temperature: _builtins.float | None = ...,
         max_output_tokens: _builtins.int | None = ...,
         max_silence: _duration_pb2.Duration | None = ...,
+        turn_taking: Global___TurnTaking | None = ...,
+        disclosure: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_greeting", b"_greeting", "_instructions", b"_instructions", "_language", b"_language", "_max_output_tokens", b"_max_output_tokens", "_temperature", b"_temperature", "_voice", b"_voice", "greeting", b"greeting", "instructions", b"instructions", "language", b"language", "max_duration", b"max_duration", "max_output_tokens", b"max_output_tokens", "max_silence", b"max_silence", "temperature", b"temperature", "voice", b"voice"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_disclosure", b"_disclosure", "_greeting", b"_greeting", "_instructions", b"_instructions", "_language", b"_language", "_max_output_tokens", b"_max_output_tokens", "_temperature", b"_temperature", "_voice", b"_voice", "disclosure", b"disclosure", "greeting", b"greeting", "instructions", b"instructions", "language", b"language", "max_duration", b"max_duration", "max_output_tokens", b"max_output_tokens", "max_silence", b"max_silence", "temperature", b"temperature", "turn_taking", b"turn_taking", "voice", b"voice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_greeting", b"_greeting", "_instructions", b"_instructions", "_language", b"_language", "_max_output_tokens", b"_max_output_tokens", "_temperature", b"_temperature", "_voice", b"_voice", "avatar_fallback", b"avatar_fallback", "greeting", b"greeting", "instructions", b"instructions", "language", b"language", "max_duration", b"max_duration", "max_output_tokens", b"max_output_tokens", "max_silence", b"max_silence", "temperature", b"temperature", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disclosure", b"_disclosure", "_greeting", b"_greeting", "_instructions", b"_instructions", "_language", b"_language", "_max_output_tokens", b"_max_output_tokens", "_temperature", b"_temperature", "_voice", b"_voice", "avatar_fallback", b"avatar_fallback", "disclosure", b"disclosure", "greeting", b"greeting", "instructions", b"instructions", "language", b"language", "max_duration", b"max_duration", "max_output_tokens", b"max_output_tokens", "max_silence", b"max_silence", "temperature", b"temperature", "turn_taking", b"turn_taking", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__disclosure: _TypeAlias = _typing.Literal["disclosure"]  # noqa: Y015
+    _WhichOneofArgType__disclosure: _TypeAlias = _typing.Literal["_disclosure", b"_disclosure"]  # noqa: Y015
     _WhichOneofReturnType__greeting: _TypeAlias = _typing.Literal["greeting"]  # noqa: Y015
     _WhichOneofArgType__greeting: _TypeAlias = _typing.Literal["_greeting", b"_greeting"]  # noqa: Y015
     _WhichOneofReturnType__instructions: _TypeAlias = _typing.Literal["instructions"]  # noqa: Y015
@@ -260,6 +272,8 @@ class SessionOverrides(_message.Message):
     _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015
     _WhichOneofReturnType__voice: _TypeAlias = _typing.Literal["voice"]  # noqa: Y015
     _WhichOneofArgType__voice: _TypeAlias = _typing.Literal["_voice", b"_voice"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disclosure) -> _WhichOneofReturnType__disclosure | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__greeting) -> _WhichOneofReturnType__greeting | None: ...
     @_typing.overload
@@ -274,6 +288,137 @@ class SessionOverrides(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__voice) -> _WhichOneofReturnType__voice | None: ...
 
 Global___SessionOverrides: _TypeAlias = SessionOverrides  # noqa: Y015
+
+@_typing.final
+class TurnTaking(_message.Message):
+    """TurnTaking is how a session decides that the person is done, and what interrupts the avatar. An
+    unset field keeps the character's value, else that of the profile. Silence and speech are those
+    of the person.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Profile:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ProfileEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[TurnTaking._Profile.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        PROFILE_UNSPECIFIED: TurnTaking._Profile.ValueType  # 0
+        """The character's choice."""
+        PROFILE_QUICK: TurnTaking._Profile.ValueType  # 1
+        """Short waits: for commands and small talk."""
+        PROFILE_BALANCED: TurnTaking._Profile.ValueType  # 2
+        """The default."""
+        PROFILE_PATIENT: TurnTaking._Profile.ValueType  # 3
+        """Long waits: for people who think while they speak."""
+        PROFILE_MANUAL: TurnTaking._Profile.ValueType  # 4
+        """Push-to-talk: the turn is what is said between two calls of the RPC `visavis.turn`."""
+
+    class Profile(_Profile, metaclass=_ProfileEnumTypeWrapper):
+        """A set of values for everything below."""
+
+    PROFILE_UNSPECIFIED: TurnTaking.Profile.ValueType  # 0
+    """The character's choice."""
+    PROFILE_QUICK: TurnTaking.Profile.ValueType  # 1
+    """Short waits: for commands and small talk."""
+    PROFILE_BALANCED: TurnTaking.Profile.ValueType  # 2
+    """The default."""
+    PROFILE_PATIENT: TurnTaking.Profile.ValueType  # 3
+    """Long waits: for people who think while they speak."""
+    PROFILE_MANUAL: TurnTaking.Profile.ValueType  # 4
+    """Push-to-talk: the turn is what is said between two calls of the RPC `visavis.turn`."""
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    DIP_FIELD_NUMBER: _builtins.int
+    MIN_DELAY_FIELD_NUMBER: _builtins.int
+    MID_DELAY_FIELD_NUMBER: _builtins.int
+    MAX_DELAY_FIELD_NUMBER: _builtins.int
+    INTERRUPT_AFTER_FIELD_NUMBER: _builtins.int
+    INTERRUPT_WORDS_FIELD_NUMBER: _builtins.int
+    INTERRUPT_THINKING_AFTER_FIELD_NUMBER: _builtins.int
+    INTERRUPT_THINKING_WORDS_FIELD_NUMBER: _builtins.int
+    INTERRUPTIBLE_FIELD_NUMBER: _builtins.int
+    SPECULATION_FIELD_NUMBER: _builtins.int
+    NUDGE_AFTER_FIELD_NUMBER: _builtins.int
+    profile: Global___TurnTaking.Profile.ValueType
+    """The set of values."""
+    interrupt_words: _builtins.int
+    """So many recognised words are needed as well; 0: none."""
+    interrupt_thinking_words: _builtins.int
+    """So many recognised words are needed as well; 0: none."""
+    interruptible: _builtins.bool
+    """False: speech does not stop the avatar; calls and the person's RPCs still do."""
+    speculation: _builtins.bool
+    """False: the language model is asked only once the turn is over and stored. For models that act."""
+    @_builtins.property
+    def dip(self) -> _duration_pb2.Duration:
+        """Silence after which what was said so far is recognised, 60 to 200 ms."""
+
+    @_builtins.property
+    def min_delay(self) -> _duration_pb2.Duration:
+        """Silence that ends a turn when words and voice both sound finished, 0.1 to 5 s."""
+
+    @_builtins.property
+    def mid_delay(self) -> _duration_pb2.Duration:
+        """The same when only one of the two does."""
+
+    @_builtins.property
+    def max_delay(self) -> _duration_pb2.Duration:
+        """The same when neither does. min_delay <= mid_delay <= max_delay."""
+
+    @_builtins.property
+    def interrupt_after(self) -> _duration_pb2.Duration:
+        """Speech that stops the speaking avatar, 0.1 to 5 s."""
+
+    @_builtins.property
+    def interrupt_thinking_after(self) -> _duration_pb2.Duration:
+        """Speech that stops an answer nothing of which was heard, 0.1 to 5 s."""
+
+    @_builtins.property
+    def nudge_after(self) -> _duration_pb2.Duration:
+        """Silence of both sides after which the avatar asks whether the person is there, at most 1 h.
+        Zero: never.
+        """
+
+    def __init__(
+        self,
+        *,
+        profile: Global___TurnTaking.Profile.ValueType = ...,
+        dip: _duration_pb2.Duration | None = ...,
+        min_delay: _duration_pb2.Duration | None = ...,
+        mid_delay: _duration_pb2.Duration | None = ...,
+        max_delay: _duration_pb2.Duration | None = ...,
+        interrupt_after: _duration_pb2.Duration | None = ...,
+        interrupt_words: _builtins.int | None = ...,
+        interrupt_thinking_after: _duration_pb2.Duration | None = ...,
+        interrupt_thinking_words: _builtins.int | None = ...,
+        interruptible: _builtins.bool | None = ...,
+        speculation: _builtins.bool | None = ...,
+        nudge_after: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_interrupt_thinking_words", b"_interrupt_thinking_words", "_interrupt_words", b"_interrupt_words", "_interruptible", b"_interruptible", "_speculation", b"_speculation", "dip", b"dip", "interrupt_after", b"interrupt_after", "interrupt_thinking_after", b"interrupt_thinking_after", "interrupt_thinking_words", b"interrupt_thinking_words", "interrupt_words", b"interrupt_words", "interruptible", b"interruptible", "max_delay", b"max_delay", "mid_delay", b"mid_delay", "min_delay", b"min_delay", "nudge_after", b"nudge_after", "speculation", b"speculation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_interrupt_thinking_words", b"_interrupt_thinking_words", "_interrupt_words", b"_interrupt_words", "_interruptible", b"_interruptible", "_speculation", b"_speculation", "dip", b"dip", "interrupt_after", b"interrupt_after", "interrupt_thinking_after", b"interrupt_thinking_after", "interrupt_thinking_words", b"interrupt_thinking_words", "interrupt_words", b"interrupt_words", "interruptible", b"interruptible", "max_delay", b"max_delay", "mid_delay", b"mid_delay", "min_delay", b"min_delay", "nudge_after", b"nudge_after", "profile", b"profile", "speculation", b"speculation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__interrupt_thinking_words: _TypeAlias = _typing.Literal["interrupt_thinking_words"]  # noqa: Y015
+    _WhichOneofArgType__interrupt_thinking_words: _TypeAlias = _typing.Literal["_interrupt_thinking_words", b"_interrupt_thinking_words"]  # noqa: Y015
+    _WhichOneofReturnType__interrupt_words: _TypeAlias = _typing.Literal["interrupt_words"]  # noqa: Y015
+    _WhichOneofArgType__interrupt_words: _TypeAlias = _typing.Literal["_interrupt_words", b"_interrupt_words"]  # noqa: Y015
+    _WhichOneofReturnType__interruptible: _TypeAlias = _typing.Literal["interruptible"]  # noqa: Y015
+    _WhichOneofArgType__interruptible: _TypeAlias = _typing.Literal["_interruptible", b"_interruptible"]  # noqa: Y015
+    _WhichOneofReturnType__speculation: _TypeAlias = _typing.Literal["speculation"]  # noqa: Y015
+    _WhichOneofArgType__speculation: _TypeAlias = _typing.Literal["_speculation", b"_speculation"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interrupt_thinking_words) -> _WhichOneofReturnType__interrupt_thinking_words | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interrupt_words) -> _WhichOneofReturnType__interrupt_words | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interruptible) -> _WhichOneofReturnType__interruptible | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__speculation) -> _WhichOneofReturnType__speculation | None: ...
+
+Global___TurnTaking: _TypeAlias = TurnTaking  # noqa: Y015
 
 @_typing.final
 class CreateSessionResponse(_message.Message):
@@ -658,22 +803,26 @@ class SayRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    UNINTERRUPTIBLE_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session's id. Required."""
     text: _builtins.str
     """What to say, 1 to 2,000 characters. Required."""
     request_id: _builtins.str
     """Makes the call safe to repeat. At most 128 characters; empty: a fresh one."""
+    uninterruptible: _builtins.bool
+    """Speech of the person does not stop it: for a legal notice."""
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
         text: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        uninterruptible: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "session_id", b"session_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "session_id", b"session_id", "text", b"text", "uninterruptible", b"uninterruptible"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -820,8 +969,8 @@ class UpdateSessionRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which of them apply: `instructions`, `voice`. Empty: those that are set. Any other path is
-        INVALID_ARGUMENT, and so is one whose value is not set.
+        """Which of them apply: `instructions`, `voice`, `turn_taking` (as a whole). Empty: those that are
+        set. Any other path is INVALID_ARGUMENT, and so is one whose value is not set.
         """
 
     def __init__(
@@ -847,19 +996,25 @@ class SessionChanges(_message.Message):
 
     INSTRUCTIONS_FIELD_NUMBER: _builtins.int
     VOICE_FIELD_NUMBER: _builtins.int
+    TURN_TAKING_FIELD_NUMBER: _builtins.int
     instructions: _builtins.str
     """System instructions, at most 32,000 bytes."""
     voice: _builtins.str
     """Voice name, one the speech engine knows."""
+    @_builtins.property
+    def turn_taking(self) -> Global___TurnTaking:
+        """Replaces the session's turn taking; unset fields are the profile's."""
+
     def __init__(
         self,
         *,
         instructions: _builtins.str | None = ...,
         voice: _builtins.str | None = ...,
+        turn_taking: Global___TurnTaking | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_instructions", b"_instructions", "_voice", b"_voice", "instructions", b"instructions", "voice", b"voice"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_instructions", b"_instructions", "_voice", b"_voice", "instructions", b"instructions", "turn_taking", b"turn_taking", "voice", b"voice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_instructions", b"_instructions", "_voice", b"_voice", "instructions", b"instructions", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_instructions", b"_instructions", "_voice", b"_voice", "instructions", b"instructions", "turn_taking", b"turn_taking", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__instructions: _TypeAlias = _typing.Literal["instructions"]  # noqa: Y015
     _WhichOneofArgType__instructions: _TypeAlias = _typing.Literal["_instructions", b"_instructions"]  # noqa: Y015
@@ -962,6 +1117,7 @@ class SessionEvent(_message.Message):
     AGENT_FIELD_NUMBER: _builtins.int
     AVATAR_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    CHARACTER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def session(self) -> Global___SessionChanged:
         """The session became ready, or ended."""
@@ -986,6 +1142,10 @@ class SessionEvent(_message.Message):
     def error(self) -> Global___ErrorEvent:
         """Something went wrong; the session goes on unless a SessionChanged follows."""
 
+    @_builtins.property
+    def character(self) -> Global___CharacterEvent:
+        """Something of the character was switched off."""
+
     def __init__(
         self,
         *,
@@ -995,16 +1155,62 @@ class SessionEvent(_message.Message):
         agent: Global___AgentEvent | None = ...,
         avatar: Global___AvatarEvent | None = ...,
         error: Global___ErrorEvent | None = ...,
+        character: Global___CharacterEvent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "avatar", b"avatar", "error", b"error", "kind", b"kind", "session", b"session", "turn", b"turn", "user", b"user"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "avatar", b"avatar", "character", b"character", "error", b"error", "kind", b"kind", "session", b"session", "turn", b"turn", "user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "avatar", b"avatar", "error", b"error", "kind", b"kind", "session", b"session", "turn", b"turn", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "avatar", b"avatar", "character", b"character", "error", b"error", "kind", b"kind", "session", b"session", "turn", b"turn", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["session", "user", "turn", "agent", "avatar", "error"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["session", "user", "turn", "agent", "avatar", "error", "character"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___SessionEvent: _TypeAlias = SessionEvent  # noqa: Y015
+
+@_typing.final
+class CharacterEvent(_message.Message):
+    """CharacterEvent is about what the character says of itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Step:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StepEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CharacterEvent._Step.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STEP_UNSPECIFIED: CharacterEvent._Step.ValueType  # 0
+        """Never sent."""
+        STEP_PHRASE_SWITCHED_OFF: CharacterEvent._Step.ValueType  # 1
+        """A phrase is not said in this session."""
+
+    class Step(_Step, metaclass=_StepEnumTypeWrapper):
+        """What happened."""
+
+    STEP_UNSPECIFIED: CharacterEvent.Step.ValueType  # 0
+    """Never sent."""
+    STEP_PHRASE_SWITCHED_OFF: CharacterEvent.Step.ValueType  # 1
+    """A phrase is not said in this session."""
+
+    STEP_FIELD_NUMBER: _builtins.int
+    PHRASE_FIELD_NUMBER: _builtins.int
+    step: Global___CharacterEvent.Step.ValueType
+    """What happened."""
+    phrase: _builtins.str
+    """The phrase, for example `disclosure`."""
+    def __init__(
+        self,
+        *,
+        step: Global___CharacterEvent.Step.ValueType = ...,
+        phrase: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["phrase", b"phrase", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CharacterEvent: _TypeAlias = CharacterEvent  # noqa: Y015
 
 @_typing.final
 class SessionChanged(_message.Message):
@@ -1132,6 +1338,8 @@ class TurnEvent(_message.Message):
         """It was cut off: by the person, by a call, or by the end of the session."""
         STEP_COMPLETED: TurnEvent._Step.ValueType  # 3
         """It was spoken to its end."""
+        STEP_RESUMED: TurnEvent._Step.ValueType  # 4
+        """It had been stopped by a voice that was no turn, and goes on where it was."""
 
     class Step(_Step, metaclass=_StepEnumTypeWrapper):
         """The step."""
@@ -1144,6 +1352,8 @@ class TurnEvent(_message.Message):
     """It was cut off: by the person, by a call, or by the end of the session."""
     STEP_COMPLETED: TurnEvent.Step.ValueType  # 3
     """It was spoken to its end."""
+    STEP_RESUMED: TurnEvent.Step.ValueType  # 4
+    """It had been stopped by a voice that was no turn, and goes on where it was."""
 
     class _Origin:
         ValueType = _typing.NewType("ValueType", _builtins.int)
