@@ -51,7 +51,7 @@ MAY_PUBLISH = {
         *(f"{API}.DIRECT.GET.{stream}" for stream in ("KV_vv_sessions", "VV_EVENTS")),
         "_INBOX_token.x",
     },
-    "asr": _worker("asr"),
+    "asr": _worker("asr") | {f"vv.partial.transcript.{SID}"},
     "llm": _worker("llm")
     | {f"vv.work.tts.{SID}", f"{API}.DIRECT.GET.VV_RESULTS.vv.result.llm.{SID}"},
     "tts": _worker("tts") | {f"vv.speech.{SID}"},
@@ -99,7 +99,7 @@ MAY_SUBSCRIBE = {
     "egress": {
         "_INBOX_egress.>",
         *(f"vv.result.{stage}.{SID}" for stage in ("asr", "llm", "tts", "*")),
-        *(f"vv.{kind}.{SID}" for kind in ("speech", "control")),
+        *(f"vv.{kind}.{SID}" for kind in ("speech", "control", "partial.transcript")),
     },
 }
 NOBODY_MAY_SUBSCRIBE = {
@@ -226,6 +226,8 @@ async def test_a_worker_may_do_all_that_its_work_loop_does(connect: Connect, sta
     await (await fetched(queue)).term()
     await worker.store(subjects.result(stage, SID), b"result", message_id="r")
     await worker.store(subjects.dead_letter(stage, SID), b"letter")
+    if stage == "asr":
+        assert await worker.publish(subjects.partial_transcript(SID), b"words")
     if stage == "llm":
         last = await worker.last(subjects.RESULTS, subjects.result("llm", SID))
         assert last
@@ -254,13 +256,15 @@ async def test_a_holder_may_do_all_that_a_session_needs(connect: Connect) -> Non
     assert await egress.last(subjects.EVENTS, taken, leader=True) is None
     guard = Guard(taken, (await egress.store(taken, b"taken", guard=Guard(taken, 0))).sequence)
     heard: list[bytes] = []
-    for subject in (subjects.result("*", SID), subjects.speech(SID)):
+    partial = subjects.partial_transcript(SID)
+    for subject in (subjects.result("*", SID), subjects.speech(SID), partial):
         await egress.subscribe(subject, lambda message: heard.append(message.data))
     seen: list[bytes] = []
     await token.subscribe(subjects.event("*", SID), lambda message: seen.append(message.data))
     await asr.store(subjects.result("asr", SID), b"text")
+    await asr.publish(partial, b"words")
     await tts.publish(subjects.speech(SID), b"chunk")
-    await until(lambda: sorted(heard) == [b"chunk", b"text"], "result and speech")
+    await until(lambda: sorted(heard) == [b"chunk", b"text", b"words"], "all three")
     assert await egress.last(subjects.RESULTS, subjects.result("asr", SID))
     assert await egress.last(subjects.RESULTS, subjects.result("asr", SID), leader=True)
     assert [one async for one in egress.replay(subjects.SPEECH, subjects.speech(SID))]

@@ -28,6 +28,21 @@ async def test_an_item_carries_its_subject_number_and_time(bus: Bus) -> None:
     await queue.aclose()
 
 
+async def test_an_item_tells_how_many_more_wait(bus: Bus) -> None:
+    queue = await bus.work(subjects.WORK, "asr")
+    for number in range(3):
+        await bus.store(subjects.work("asr", SID), str(number).encode())
+    await bus.store(subjects.work("tts", SID), b"of another queue")
+    items = [await fetched(queue) for _ in range(3)]
+    assert [item.waiting for item in items] == [2, 1, 0]
+    await items[0].nak()  # what was handed out before does not count
+    again = await fetched(queue)
+    assert (again.deliveries, again.waiting) == (2, 0)
+    for item in (*items[1:], again):
+        await item.ack()
+    await queue.aclose()
+
+
 async def test_items_come_in_order_and_each_consumer_sees_its_own(bus: Bus) -> None:
     asr, tts = await bus.work(subjects.WORK, "asr"), await bus.work(subjects.WORK, "tts")
     for number in range(6):

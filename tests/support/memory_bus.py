@@ -258,6 +258,10 @@ class MemoryWorkQueue:
         self._server.tick()
 
     @property
+    def waiting(self) -> int:
+        return self._consumer.waiting(self._stream, self._server.clock())
+
+    @property
     def ack_wait_s(self) -> float:
         return self._consumer.ack_wait_s
 
@@ -266,7 +270,7 @@ class MemoryWorkItem:
     """See `visavis_runtime.bus.WorkItem`."""
 
     def __init__(self, queue: MemoryWorkQueue, stored: port.Stored, deliveries: int) -> None:
-        self._queue, self.deliveries = queue, deliveries
+        self._queue, self.deliveries, self.waiting = queue, deliveries, queue.waiting
         self.subject, self.data = stored.subject, stored.data
         self.sequence, self.time_s = stored.sequence, stored.time_s
 

@@ -131,6 +131,10 @@ class MemoryConsumer:
         self._due[stored.sequence] = now + self.ack_wait_s
         return stored, self._deliveries[stored.sequence]
 
+    def waiting(self, stream: MemoryStream, now: float) -> int:
+        """How many items nobody was given yet."""
+        return sum(one.sequence not in self._due for one in stream.select(self._filter, now))
+
     def exhausted(self, now: float) -> list[tuple[int, int]]:
         """Items that are due and will not be delivered again, told once, with their deliveries."""
         over = [n for n, due in self._due.items() if due <= now and not self._may(n)]

@@ -49,12 +49,13 @@ class Entry:
 
 
 class WorkItem(Protocol):
-    """An un-acked message of a work queue."""
+    """An un-acked message of a work queue; `waiting`: how many more the queue then had."""
 
     subject: str
     data: bytes
     sequence: int
     deliveries: int
+    waiting: int
     time_s: float
 
     async def ack(self) -> None:

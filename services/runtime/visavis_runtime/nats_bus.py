@@ -275,6 +275,7 @@ class NatsWorkItem:
         self.subject, self.data = msg.subject, msg.data
         self.sequence = msg.metadata.sequence.stream
         self.deliveries = msg.metadata.num_delivered or 1
+        self.waiting = msg.metadata.num_pending or 0
         self.time_s = msg.metadata.timestamp.timestamp()
 
     async def _confirmed(self, verb: str) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from google.protobuf.message import DecodeError
 from prometheus_client import Counter, Gauge, Histogram
@@ -27,16 +27,11 @@ RENEW_S = 0.3
 FINISH_S = 10.0
 MAX_TRIES = 3
 CANCEL_MEMORY_S = 60.0
+AGAIN_S = 0.05
+"""Python 3.11's wait_for loses a cancel that comes together with what it waits for."""
 
 
-class Addressed(Protocol):
-    """A work message: it says which attempt of which turn of which session it is for."""
-
-    @property
-    def address(self) -> pb.Address: ...
-
-
-W = TypeVar("W", bound=Addressed)
+W = TypeVar("W", bound=pb.TranscribeWork | pb.GenerateWork | pb.SynthesizeWork)
 
 
 class Cancels:
@@ -59,8 +54,9 @@ class Cancels:
         floor = max(cancel.epoch, self._floors.get(cancel.session_id, (0, 0))[0])
         self._floors[cancel.session_id] = (floor, now)
         for task in [task for task, address in self._running.items() if self.is_void(address)]:
-            self._running.pop(task)  # a second cancel would interrupt the handler's cleaning up
+            self._running.pop(task)  # another one at once would interrupt its cleaning up
             task.cancel()
+            asyncio.get_running_loop().call_later(AGAIN_S, task.cancel)
 
     def is_void(self, address: pb.Address) -> bool:
         """True when the work's epoch was cancelled (recognition work has none: by generation)."""
@@ -89,7 +85,7 @@ class Stage(Generic[W]):
 
     `handle(work)` publishes its results itself and returns; it is cancelled when the item's epoch
     is. `fail(address, work, error)` publishes the error result of an item that was given up; `work`
-    is None where it could not be read.
+    is None where it could not be read. What is not `wanted` is acked unworked.
     """
 
     def __init__(self, name: str, bus: Bus, parse: Callable[[bytes], W], *, slots: int) -> None:
@@ -103,9 +99,10 @@ class Stage(Generic[W]):
         handle: Callable[[W], Coroutine[None, None, None]],
         fail: Callable[[pb.Address, W | None, pb.StageError], Coroutine[None, None, None]],
         stopping: asyncio.Event,
+        wanted: Callable[[W, WorkItem], bool] = lambda *_: True,
     ) -> None:
         """Work until `stopping`; then finish within 10 s what is running and give back the rest."""
-        self._handle, self._fail = handle, fail
+        self._handle, self._fail, self._wanted = handle, fail, wanted
         hearing = await self._bus.subscribe(subjects.cancel("*"), self._cancels.on_message)
         running: set[asyncio.Task[None]] = set()
         stopped = asyncio.create_task(stopping.wait())
@@ -164,7 +161,7 @@ class Stage(Generic[W]):
             work = self._parse(item.data)
             address = work.address
             bind_contextvars(session=address.session_id, turn=address.turn, epoch=address.epoch)
-            if self._cancels.is_void(address):
+            if self._cancels.is_void(address) or not self._wanted(work, item):
                 return "stale"
             started = time.monotonic()
             if not await self._cancels.run(address, self._handle(work)):
@@ -207,8 +204,7 @@ class Stage(Generic[W]):
 
     async def _renew(self, sequence: int) -> None:
         await asyncio.sleep(RENEW_S)
-        # A cancel that comes together with the server's answer gets lost in the client's wait_for
-        # (Python 3.11): what is not held any more is not renewed any more.
+        # Not only until it is cancelled: the client's wait_for may lose that, see AGAIN_S.
         while item := self._held.get(sequence):
             with suppress(BusError):
                 await item.renew()

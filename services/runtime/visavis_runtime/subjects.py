@@ -8,6 +8,8 @@ MAX_LLM_WORK_BYTES = 256 * 1024
 MAX_UTTERANCE_BYTES = 896_000  # 28 s at ASR_RATE_HZ, the longest snapshot that fits a message
 ASR_RATE_HZ = 16_000
 SPEECH_RATE_HZ = 24_000
+SPECULATIVE_SENTENCES = 2
+"""So many are spoken of an answer that may be thrown away: enough to play until the rest comes."""
 
 
 def job(session_id: str) -> str:
@@ -25,6 +27,11 @@ def result(stage: str, session_id: str) -> str:
 
 def speech(session_id: str) -> str:
     return f"vv.speech.{session_id}"
+
+
+def partial_transcript(session_id: str) -> str:
+    """What a person said so far; never stored."""
+    return f"vv.partial.transcript.{session_id}"
 
 
 def event(kind: str, session_id: str) -> str:

@@ -1,6 +1,8 @@
 """Which work is void: by epoch, recognition by generation, remembered for a minute."""
 
 import asyncio
+import time
+from contextlib import suppress
 
 import pytest
 
@@ -82,6 +84,23 @@ async def test_work_ends_with_its_cancel_which_comes_once() -> None:
     cleaning.set()
     assert await asyncio.wait_for(running, 1) is False
     assert cancelled == ["cleaned up"]
+
+
+async def test_a_cancel_that_gets_lost_is_given_again() -> None:
+    cancels, begun = Cancels(), asyncio.Event()
+
+    async def handler() -> None:
+        begun.set()
+        with suppress(asyncio.CancelledError):  # as wait_for does now and then
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()  # the next step of the work
+
+    running = asyncio.create_task(cancels.run(address(5), handler()))
+    await asyncio.wait_for(begun.wait(), 1)
+    sent = time.monotonic()
+    cancels.on_message(message(6))
+    assert await asyncio.wait_for(running, 1) is False
+    assert time.monotonic() - sent < 0.1
 
 
 async def test_work_that_is_not_void_tells_how_it_ended() -> None:

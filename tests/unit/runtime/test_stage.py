@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,6 +12,7 @@ from tests.support.waiting import fetched, until
 from tests.unit.runtime.conftest import MovableClock
 from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis_runtime import stage, subjects
+from visavis_runtime.bus import WorkItem
 from visavis_runtime.errors import BusUnavailable, Poison, TooLarge
 from visavis_runtime.stage import Stage
 
@@ -38,6 +39,7 @@ class Worker:
         self.stopped_at: list[float] = []
         self.failed: list[tuple[pb.Address, pb.GenerateWork | None, pb.StageError]] = []
         self.stopping = asyncio.Event()
+        self.wanted: Callable[[pb.GenerateWork, WorkItem], bool] = lambda *_: True
 
     async def handle(self, work: pb.GenerateWork) -> None:
         self.begun.append(work.address.epoch)
@@ -57,7 +59,9 @@ class Worker:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.stage.run(self.handle, self.fail, self.stopping))
+        task = asyncio.create_task(
+            self.stage.run(self.handle, self.fail, self.stopping, self.wanted)
+        )
         try:
             await asyncio.sleep(0)
             yield
@@ -101,6 +105,24 @@ async def test_never_more_items_than_slots_are_begun(server: MemoryServer) -> No
         worker.gate.set()
         await until(lambda: not waiting(server), "all acked")
     assert sorted(worker.done) == [5, 6, 7, 8]
+
+
+async def test_what_is_not_wanted_is_gone_unworked(server: MemoryServer) -> None:
+    worker = Worker(server)
+    seen: list[tuple[int, int]] = []
+
+    def wanted(item_work: pb.GenerateWork, item: WorkItem) -> bool:
+        seen.append((item_work.address.epoch, item.waiting))
+        return item_work.address.epoch != 6
+
+    worker.wanted = wanted
+    for epoch in (5, 6, 7):
+        await worker.bus.store(WORK, work(epoch))
+    async with worker.running():
+        await until(lambda: not waiting(server), "all acked")
+    assert worker.done == [5, 7]
+    assert seen == [(5, 2), (6, 1), (7, 0)]
+    assert not worker.failed
 
 
 async def test_a_held_item_that_comes_again_is_not_begun_again(
