@@ -49,8 +49,8 @@ class FakeRoom:
     async def show_state(self, state: str) -> None:
         self.shown.append(("state", state))
 
-    async def show_user_words(self, segment: str, text: str) -> None:
-        self.shown.append(("user", segment, text))
+    async def show_user_words(self, segment: str, text: str, *, final: bool = True) -> None:
+        self.shown.append(("user" if final else "interim", segment, text))
 
     async def show_agent_words(self, segment: str, delta: str, *, final: bool) -> None:
         self.shown.append(("agent", segment, delta))

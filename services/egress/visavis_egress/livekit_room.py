@@ -31,6 +31,8 @@ from visavis_egress.room import (
     RoomEvent,
     RoomListener,
     RoomLost,
+    TurnEndAsked,
+    TurnStartAsked,
 )
 from visavis_runtime import log
 from visavis_runtime.subjects import SPEECH_RATE_HZ
@@ -40,7 +42,9 @@ logger = log.get(__name__)
 _QUEUE_MS = 100
 _UNPUBLISH_S = 1.0
 _FRAME_MS = 20
-_NOT_ALLOWED = 403
+_NOT_ALLOWED, _MALFORMED = 403, 400
+_TURN_EVENTS: dict[str, RoomEvent] = {"start": TurnStartAsked(), "end": TurnEndAsked()}
+"""By payload of `visavis.turn`."""
 _ANSWER_S = 0.2
 """For the answer to a call that ends the session to get through, before the room is deleted."""
 _MICROPHONE_FRAMES = 50
@@ -90,6 +94,7 @@ class LiveKitRoom:
         me.register_rpc_method("lk.playback_finished", self._on_playback_finished)
         me.register_rpc_method("visavis.interrupt", self._on_asked(InterruptAsked()))
         me.register_rpc_method("visavis.end", self._on_asked(EndAsked(), _ANSWER_S))
+        me.register_rpc_method("visavis.turn", self._on_turn)
         # The first packet on a fresh data channel can take seconds; let it be this one.
         await me.publish_data(b"", topic="visavis.warm-up")
         for participant in room.remote_participants.values():
@@ -99,12 +104,14 @@ class LiveKitRoom:
     async def show_state(self, state: str) -> None:
         await self._room.local_participant.set_attributes({"lk.agent.state": state})
 
-    async def show_user_words(self, segment: str, text: str) -> None:
-        attributes = {"lk.segment_id": segment, "lk.transcription_final": "true"}
+    async def show_user_words(self, segment: str, text: str, *, final: bool = True) -> None:
+        is_final = "true" if final else "false"
+        attributes = {"lk.segment_id": segment, "lk.transcription_final": is_final}
         writer = await self._room.local_participant.stream_text(
             topic="lk.transcription", attributes=attributes, sender_identity=self._person
         )
-        await writer.write(text)
+        if text:
+            await writer.write(text)
         await writer.aclose()
 
     async def show_agent_words(self, segment: str, delta: str, *, final: bool) -> None:
@@ -233,12 +240,23 @@ class LiveKitRoom:
         self, event: RoomEvent, after_s: float = 0.0
     ) -> "Callable[[rtc.RpcInvocationData], Awaitable[str]]":
         async def handle(call: rtc.RpcInvocationData) -> str:
-            if call.caller_identity != self._person:
-                raise rtc.RpcError(_NOT_ALLOWED, "only the person of this session may call this")
+            self._check_caller(call)
             asyncio.get_running_loop().call_later(after_s, self._tell, event)
             return "ok"
 
         return handle
+
+    async def _on_turn(self, call: rtc.RpcInvocationData) -> str:
+        self._check_caller(call)
+        if call.payload not in _TURN_EVENTS:
+            allowed = " or ".join(f'"{payload}"' for payload in _TURN_EVENTS)
+            raise rtc.RpcError(_MALFORMED, f"the payload of visavis.turn must be {allowed}")
+        self._tell(_TURN_EVENTS[call.payload])
+        return "ok"
+
+    def _check_caller(self, call: rtc.RpcInvocationData) -> None:
+        if call.caller_identity != self._person:
+            raise rtc.RpcError(_NOT_ALLOWED, "only the person of this session may call this")
 
     # The avatar
 

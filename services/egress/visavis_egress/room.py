@@ -63,6 +63,16 @@ class EndAsked(RoomEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class TurnStartAsked(RoomEvent):
+    """The bound person holds the button: `visavis.turn` with "start"."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEndAsked(RoomEvent):
+    """The bound person has let it go: `visavis.turn` with "end"."""
+
+
+@dataclass(frozen=True, slots=True)
 class OtherAvatarCame(RoomEvent):
     """Somebody else than our avatar publishes on our behalf: an older holder's face."""
 
@@ -120,8 +130,11 @@ class Room(Protocol):
     async def show_state(self, state: str) -> None:
         """Set `lk.agent.state`."""
 
-    async def show_user_words(self, segment: str, text: str) -> None:
-        """Caption the person's final words."""
+    async def show_user_words(self, segment: str, text: str, *, final: bool = True) -> None:
+        """Caption the person's words: each text replaces its segment's former one.
+
+        A final text that is empty takes the segment back.
+        """
 
     async def show_agent_words(self, segment: str, delta: str, *, final: bool) -> None:
         """Caption further words of the agent; `final` closes the segment."""
