@@ -20,6 +20,8 @@ from visavis_egress.room import (
     PersonCame,
     PersonWent,
     RoomEvent,
+    TurnEndAsked,
+    TurnStartAsked,
 )
 from visavis_runtime import subjects
 
@@ -37,6 +39,8 @@ _ROOM_FACTS: dict[type[RoomEvent], Callable[[Any], on.Event]] = {
     ChatArrived: lambda event: on.TextTyped(event.text),
     InterruptAsked: lambda _: on.InterruptRequested(),
     EndAsked: lambda _: on.EndRequested(api.END_REASON_CLIENT_LEFT),
+    TurnStartAsked: lambda _: on.TalkPressed(),
+    TurnEndAsked: lambda _: on.TalkReleased(),
     AvatarPlays: lambda _: on.PlaybackStarted(),
     AvatarPlayed: lambda event: on.PlaybackFinished(event.position_s, event.interrupted),
 }
@@ -69,6 +73,20 @@ def outcome(command: do.RecordOutcome) -> Record:
         waterfall=_waterfall(command.anchors),
     )
     return "turn", api.SessionEvent(turn=turn)
+
+
+def resumed(command: do.RecordResumed) -> Record:
+    """An answer goes on where a voice that was no turn had stopped it."""
+    turn = api.TurnEvent(turn=command.turn, step=api.TurnEvent.STEP_RESUMED)
+    return "turn", api.SessionEvent(turn=turn)
+
+
+def phrase_off(command: do.RecordPhraseOff) -> Record:
+    """A phrase of the character is not said in this session."""
+    step = api.CharacterEvent.STEP_PHRASE_SWITCHED_OFF
+    return "character", api.SessionEvent(
+        character=api.CharacterEvent(step=step, phrase=command.phrase)
+    )
 
 
 def transcript(command: do.RecordTranscript) -> Record:
