@@ -16,6 +16,7 @@ from visavis_egress.conversation.config import Timing
 from visavis_egress.conversation.playback import Playback, heard_text, sentence_at
 from visavis_egress.conversation.speech import Sentence
 from visavis_egress.conversation.turns import Turn
+from visavis_runtime.subjects import SPECULATIVE_SENTENCES
 
 
 class Answer:
@@ -25,12 +26,19 @@ class Answer:
     """
 
     def __init__(
-        self, turn: Turn, epoch: int, request: int, timing: Timing, *, voice: str = ""
+        self,
+        turn: Turn,
+        epoch: int,
+        request: int,
+        timing: Timing,
+        *,
+        voice: str = "",
+        speculative: bool = False,
     ) -> None:
-        self.turn, self.epoch, self.request = turn.number, epoch, request
-        self.voice = voice
-        self.origin, self.input_text, self.anchors = turn.origin, turn.text, turn.anchors
+        self.epoch, self.request, self.voice = epoch, request, voice
+        self._become(turn)
         self._timing = timing
+        self.is_speculative = self._is_held = speculative
         self.sentences: list[Sentence] = []
         self.is_complete = False
         self.is_apology = False
@@ -44,6 +52,25 @@ class Answer:
         self._early: dict[int, list[tuple[int, bytes | None]]] = {}
         self._shown = ""
         self._announced = -1
+
+    def _become(self, turn: Turn) -> None:
+        self.turn, self.origin, self.input_text = turn.number, turn.origin, turn.text
+        self.anchors = turn.anchors
+        self._is_interruptible, self._protected = turn.interruptible, len(turn.protected)
+
+    def release(self, turn: Turn, now: float) -> list[Command]:
+        """Its turn is committed: what was held back may be told, heard and waited for."""
+        early, self._is_held = self.anchors, False
+        self._become(turn)
+        self.anchors.first_sentence = early.first_sentence
+        self.anchors.first_audio = early.first_audio
+        out: list[Command] = []
+        for index, sentence in enumerate(self.sentences):
+            if sentence.asked_at is None:
+                out.append(self._ask(index))
+            sentence.asked_at = now
+        self._asked_at = now
+        return out
 
     # What arrives
 
@@ -78,9 +105,13 @@ class Answer:
         out: list[Command] = []
         for index in range(len(self.sentences), len(texts)):
             sentence = Sentence(texts[index])
-            sentence.asked_at = now  # the language model stage has asked for its sound
             self.sentences.append(sentence)
             out.append(RecordSentence(self.turn, index, texts[index]))
+            if not self.is_speculative or index < SPECULATIVE_SENTENCES:
+                sentence.asked_at = now  # the language model stage has asked for its sound
+            elif not self._is_held:
+                sentence.asked_at = now
+                out.append(self._ask(index))
             for offset, pcm in self._early.pop(index, ()):
                 if pcm is None:
                     out += self._close(sentence, offset)
@@ -153,15 +184,22 @@ class Answer:
             self._note_start(now)
             self.is_finished = True
 
-    def settle(self, position_s: float) -> None:
-        """Take the avatar's word for the position at which it was stopped."""
-        self._play.settle(position_s)
+    def halt(self, now: float) -> None:
+        """Be silent from now on; what is on its way to the avatar may still be heard."""
+        self._play.advance(now)
+        self._is_parked = True
+
+    def settle(self, position_s: float | None) -> None:
+        """The avatar has stopped: take its word for where, else our clock's; keep the rest."""
+        if position_s is not None:
+            self._play.settle(position_s)
+        self._play.rewind(self.sentences)
+        self._due = (-1, 0.0)
 
     def park(self, now: float) -> None:
         """The avatar is gone: keep what was not heard."""
-        self._play.advance(now)
+        self.halt(now)
         self._play.rewind(self.sentences)
-        self._is_parked = True
 
     def unpark(self, request: int) -> None:
         """An avatar is there: go on as a new request."""
@@ -174,6 +212,17 @@ class Answer:
     def is_audible(self) -> bool:
         """Playback is under way."""
         return self._play.is_started
+
+    @property
+    def is_interruptible(self) -> bool:
+        """Speech of the person may stop it now."""
+        return self._is_interruptible and len(self.heard) >= self._protected
+
+    @property
+    def rest_s(self) -> float:
+        """Sound that was not heard; more may come while it is not complete."""
+        there_s = sum(sentence.duration_s for sentence in self.sentences)
+        return there_s - self._play.position_s
 
     @property
     def has_sent(self) -> bool:
@@ -189,6 +238,8 @@ class Answer:
 
     def advance(self, now: float) -> list[Command]:
         """Everything that is due at `now`."""
+        if self._is_held:
+            return []
         was_started = self._play.is_started
         self._play.advance(now)
         if self._play.is_started and not was_started:

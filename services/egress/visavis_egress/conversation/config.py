@@ -20,13 +20,42 @@ class Timing:
     """A frame at or above it continues speech that is going on."""
     start_frames: int = 2
     pre_roll_s: float = 0.5
-    """Sound kept from before the detected start; the detector fires about 60 ms late."""
-    endpoint_silence_s: float = 0.5
-    """Silence after which the person's turn is over."""
-    barge_in_s: float = 0.3
-    """Speech of the person that stops the avatar."""
+    """Sound kept from before the detected start."""
+    press_pre_roll_s: float = 0.3
+    """The same from before the button was pressed, in push-to-talk."""
+    late_s: float = 0.06
+    """The detector fires so late (Silero, measured): speech has lasted so much longer."""
     burst_gap_s: float = 0.35
     """Silence that separates two bursts of speech when counting towards a barge-in."""
+    stall_s: float = 0.5
+    """So much seemed to be silence before a microphone without packets was noticed."""
+    partial_s: float = 0.5
+    """Speech after which its words so far are asked for, for a caption."""
+    sound_score_s: float = 0.2
+    """Silence after which the sound is scored: the scorer was made for so much of it."""
+    score_timeout_s: float = 0.3
+    """A score that has not come by then is taken as absent."""
+    hard_stop_s: float = 5.0
+    """Silence after which a turn is over whatever the scores say."""
+    short_word_s: float = 0.15
+    """Speech below it, while the avatar speaks, is a noise; above it its words decide."""
+    echo_guard_s: float = 3.0
+    """For so long after the avatar's first sound its echo may sound like a person."""
+    echo_probability: float = 0.7
+    echo_interrupt_s: float = 0.45
+    """What it takes to interrupt meanwhile."""
+    duck_s: float = 0.1
+    """Speech after which the avatar's voice is lowered."""
+    surely_a_turn_s: float = 2.0
+    """Speech that is a turn whatever its words turn out to be."""
+    reply_s: float = 1.0
+    """With less than this unheard, an "okay" is the reply to what the avatar has said."""
+    speaks_on_s: float = 1.0
+    """Further speech that voids what was begun on the words before it."""
+    speculations_a_turn: int = 4
+    speculations_a_session: int = 1000
+    min_confidence: float = 0.4
+    """Words recognised less surely are asked for again, once."""
     max_snapshot_s: float = 28.0
     """Longest piece of an utterance for one recognition; longer ones are cut at a quiet place."""
     lead_s: float = 2.0
@@ -48,6 +77,9 @@ class Timing:
     """The same for the end."""
     greeting_wait_s: float = 3.0
     """The greeting plays when the microphone is there, or this long after joining."""
+    back_within_s: float = 2.0
+    """Whoever is back within this time was never away: a connection made anew looks like a leave
+    and a join. Until it is over, an answer goes on, into the empty room of whoever did leave."""
     client_gone_s: float = 60.0
     never_joined_s: float = 120.0
     max_duration_s: float = 3600.0
@@ -101,7 +133,7 @@ class Persona:
     disclosure: str = ""
     """Said before the greeting: that this is an AI. Empty: switched off."""
     pardon: str = ""
-    """Said when the words were not recognised well enough; empty: they are answered all the same."""
+    """Said when the words were not recognised well enough; empty: they are answered anyway."""
     nudge: str = ""
     """Said when the person is silent for long."""
     max_context_bytes: int = 240_000

@@ -14,59 +14,113 @@ class Ear:
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
         self._pre_roll: deque[bytes] = deque(maxlen=round(timing.pre_roll_s / FRAME_S))
+        self._stalled_silence_s: float | None = None
+        self.needs_press = False
+        """Push-to-talk: no utterance begins by itself."""
         self.forget()
 
-    def forget(self) -> None:
-        """Drop the utterance; the next speech starts a new one."""
+    def forget(self, keep_s: float | None = None) -> None:
+        """Drop the utterance; the next speech starts a new one, at most `keep_s` before now."""
+        if keep_s is not None:
+            keep = max(0, round(keep_s / FRAME_S))
+            while len(self._pre_roll) > keep:
+                self._pre_roll.popleft()
         self._sound = bytearray()
         self._levels: list[float] = []
         self._loud_frames = 0
-        self._burst_frames = 0
-        self._longest_frames = 0
+        self._burst_frames = self._sure_frames = self._longest_frames = 0
+        self._frames_since_mark = 0
         self.is_open = False
         self.last_voice_at = 0.0
-        self.resumed = False
+        self.went_on = False
 
     def hear(self, frame: VoiceFrame, now: float) -> None:
         """Take in one frame that ended at `now`."""
+        if self._stalled_silence_s is not None:
+            return  # made up by the receiver where packets are missing
         is_loud = frame.probability >= self._timing.start_probability
         self._loud_frames = self._loud_frames + 1 if is_loud else 0
         # Kept while an utterance is open too: the next one may begin the moment this one is taken.
         self._pre_roll.append(frame.pcm)
         if not self.is_open:
-            if self._loud_frames >= self._timing.start_frames:
+            if self._loud_frames >= self._timing.start_frames and not self.needs_press:
                 self._open(now)
             return
         self._sound += frame.pcm
         self._levels.append(frame.probability)
         if self._loud_frames >= self._timing.start_frames:
-            self.resumed = True
+            self.went_on = True
         if frame.probability >= self._timing.stay_probability:
-            if now - self.last_voice_at > self._timing.burst_gap_s:
-                self._burst_frames = 0
-            self._burst_frames += 1
-            self._longest_frames = max(self._longest_frames, self._burst_frames)
-            self.last_voice_at = now
+            self._count(frame.probability, now)
+
+    def _count(self, probability: float, now: float) -> None:
+        if now - self.last_voice_at > self._timing.burst_gap_s:
+            self._burst_frames = self._sure_frames = 0
+        self._burst_frames += 1
+        self._sure_frames += probability >= self._timing.echo_probability
+        self._frames_since_mark += 1
+        self._longest_frames = max(self._longest_frames, self._burst_frames)
+        self.last_voice_at = now
 
     def _open(self, now: float) -> None:
         self.is_open = True
         self._sound = bytearray(b"".join(self._pre_roll))
         self._levels = [1.0] * len(self._pre_roll)
         self._burst_frames = self._longest_frames = self._loud_frames
+        self._frames_since_mark = self._loud_frames
         self.last_voice_at = now
+
+    # Push-to-talk
+
+    def press(self, now: float) -> None:
+        """Everything from a little before now on belongs to one utterance."""
+        self.forget(self._timing.press_pre_roll_s)
+        self._open(now)
+
+    # Missing packets are not silence
+
+    def stall(self, now: float) -> None:
+        """Nothing arrives any more; what seemed silence since it began does not count."""
+        if self._stalled_silence_s is None:
+            self._stalled_silence_s = max(0.0, self.silence_s(now) - self._timing.stall_s)
+
+    def flow(self, now: float) -> None:
+        """It arrives again: the silence goes on where it was."""
+        if self._stalled_silence_s is not None:
+            self.last_voice_at = now - self._stalled_silence_s
+            self._stalled_silence_s = None
+
+    # What there is
 
     @property
     def burst_s(self) -> float:
         """Speech since the last longer silence."""
-        return self._burst_frames * FRAME_S
+        return self._burst_frames * FRAME_S + self._timing.late_s * (self._burst_frames > 0)
+
+    @property
+    def sure_burst_s(self) -> float:
+        """The same of what is hardly an echo."""
+        return self._sure_frames * FRAME_S + self._timing.late_s * (self._sure_frames > 0)
 
     @property
     def longest_burst_s(self) -> float:
         """The longest such speech of the utterance."""
-        return self._longest_frames * FRAME_S
+        return self._longest_frames * FRAME_S + self._timing.late_s * (self._longest_frames > 0)
+
+    @property
+    def since_mark_s(self) -> float:
+        """Speech since the last `mark`."""
+        return self._frames_since_mark * FRAME_S
+
+    def mark(self) -> None:
+        """What is there now was taken; what comes is new."""
+        self._frames_since_mark = 0
+        self.went_on = False
 
     def silence_s(self, now: float) -> float:
         """Silence since the last voiced frame."""
+        if self._stalled_silence_s is not None:
+            return self._stalled_silence_s
         return now - self.last_voice_at
 
     def snapshot(self) -> bytes:

@@ -11,11 +11,12 @@ from visavis.session.v1 import session_pb2
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
 from visavis_egress.conversation.commands import Anchors, Command, Origin, State
-from visavis_egress.conversation.config import Persona, Timing
+from visavis_egress.conversation.config import Persona, Timing, TurnTaking
 from visavis_egress.conversation.dialogue import Dialogue
+from visavis_egress.conversation.floor import Floor
 from visavis_egress.conversation.listening import Ear
 from visavis_egress.conversation.presence import Presence
-from visavis_egress.conversation.recognition import Recognition
+from visavis_egress.conversation.recognition import Heard, Recognition
 from visavis_egress.conversation.turns import Recovered, Turn
 
 Handler = Callable[[Any, float], list[Command]]
@@ -32,13 +33,17 @@ class Conversation:
         generation: int,
         now: float,
         recovered: Recovered | None = None,
+        taking: TurnTaking | None = None,
     ) -> None:
         known = recovered or Recovered()
         self._persona, self._timing, self._generation = persona, timing, generation
         self._presence = Presence(timing, now, known.elapsed_s)
         self._ear = Ear(timing)
-        self._recognition = Recognition(self._ear, timing)
+        self._recognition = Recognition(self._ear, timing, taking or TurnTaking())
         self._dialogue = Dialogue(persona, timing, generation, known)
+        self._floor = Floor(timing, self._ear, self._recognition, self._dialogue)
+        self._drafts_of_turn = self._drafts = 0
+        self._has_asked_again = self._has_nudged = False
         self._is_seated = self._is_draining = self._is_over = False
         self._shown_state: State | None = None
         self._handlers: dict[type[on.Event], Handler] = {
@@ -47,12 +52,20 @@ class Conversation:
             on.PersonLeft: self._on_left,
             on.MicrophoneReady: self._on_microphone,
             on.VoiceFrame: self._on_voice,
+            on.MicrophoneStalled: self._on_stalled,
+            on.MicrophoneFlows: self._on_flows,
+            on.TalkPressed: self._on_pressed,
+            on.TalkReleased: self._on_released,
             on.Transcribed: self._on_transcribed,
             on.TranscribeFailed: self._on_transcribe_failed,
+            on.PartlyTranscribed: self._on_partly_transcribed,
+            on.TextScored: self._on_text_scored,
+            on.SoundScored: self._on_sound_scored,
             on.TextTyped: self._on_typed,
             on.SayRequested: self._on_say,
             on.InterruptRequested: lambda _event, now: self._dialogue.interrupt(now),
             on.PersonaChanged: self._on_persona,
+            on.TurnTakingChanged: self._on_turn_taking,
             on.TurnCommitted: self._on_committed,
             on.CommitRepeated: self._on_commit_repeated,
             on.SentencesReady: self._dialogue.sentences,
@@ -71,7 +84,12 @@ class Conversation:
 
     def begin(self, now: float) -> list[Command]:
         """The first commands."""
-        return self._dialogue.begin() + self._advance(now)
+        out = self._dialogue.begin()
+        if not self._dialogue.next_turn and not (
+            self._persona.greeting and self._persona.disclosure
+        ):
+            out.append(do.RecordPhraseOff("disclosure"))
+        return out + self._advance(now)
 
     def feed(self, event: on.Event, now: float) -> list[Command]:
         """Take in an event at `now` (seconds, monotonic) and return what is to be done."""
@@ -113,8 +131,8 @@ class Conversation:
         if (reason := self._presence.end_reason(now)) is not None:
             return self._end(reason)
         out = self._greet(now)
+        out += self._nudge(now)
         out += self._listen(now)
-        out += self._interrupt_if_due(now)
         out += self._dialogue.advance(now)
         if self._presence.is_there and not self._is_draining:
             out += self._dialogue.begin_next(now, is_silent=self._recognition.is_idle)
@@ -125,28 +143,82 @@ class Conversation:
         is_first = self._dialogue.next_turn == 0
         if not is_first or not self._persona.greeting or not self._presence.may_greet(now):
             return []
-        turn = Turn(0, Origin.GREETING, self._persona.greeting, Anchors(now))
+        first = self._persona.disclosure
+        text = f"{first} {self._persona.greeting}".strip()
+        turn = Turn(0, Origin.GREETING, text, Anchors(now), protected=first)
         return [self._dialogue.commit(turn)]
 
+    def _nudge(self, now: float) -> list[Command]:
+        after_s = self._recognition.taking.nudge_after_s
+        if (
+            self._has_nudged
+            or not self._persona.nudge
+            or not self._presence.is_silent(now, after_s)
+        ):
+            return []
+        self._has_nudged = True
+        return [self._say(self._persona.nudge, now)]
+
     def _listen(self, now: float) -> list[Command]:
-        is_too_short = self._ear.longest_burst_s < self._timing.barge_in_s
-        is_over = self._recognition.is_over(now)
-        if self._dialogue.answer and is_too_short and is_over:
-            # A cough or an "mm-hm" while an answer is made or spoken; a short word then, too.
-            self._recognition.forget()
         out = self._recognition.advance(now, self._turn_number)
-        if self._recognition.is_late(now):
-            out += self._not_understood("ASR_TIMEOUT", now)
-        heard = self._recognition.take()
-        if heard and heard.text:
-            anchors = Anchors(heard.speech_end_at, heard.endpoint_at, heard.transcript_at)
-            out += self._user_said(Turn(self._turn_number, Origin.SPEECH, heard.text, anchors))
+        out += self._speculate(now)
+        out += self._floor.advance(now)
+        if failure := self._recognition.failure(now):
+            out += self._not_understood(failure, now)
+        heard = self._recognition.take(now)
+        return out + (self._answer(heard, now) if heard else [])
+
+    def _answer(self, heard: Heard, now: float) -> list[Command]:
+        """The person is done: what was said becomes a turn, or nothing."""
+        if self._floor.is_no_turn(heard):
+            return []
+        out = self._dialogue.interrupt(now) if self._may_be_stopped else []
+        if self._is_unsure(heard):
+            self._has_asked_again = True
+            return [*out, self._say(self._persona.pardon, now)]
+        self._has_asked_again = False
+        anchors = Anchors(heard.speech_end_at, heard.endpoint_at, heard.transcript_at)
+        turn = Turn(self._turn_number, Origin.SPEECH, heard.text, anchors)
+        return out + self._user_said(turn)
+
+    @property
+    def _may_be_stopped(self) -> bool:
+        answer = self._dialogue.answer
+        return not answer or (self._recognition.taking.interruptible and answer.is_interruptible)
+
+    def _is_unsure(self, heard: Heard) -> bool:
+        is_low = 0 < heard.confidence < self._timing.min_confidence
+        return is_low and bool(self._persona.pardon) and not self._has_asked_again
+
+    def _speculate(self, now: float) -> list[Command]:
+        """Begin to answer the words that may be all; stop when they are not."""
+        recognition, dialogue = self._recognition, self._dialogue
+        words = recognition.words
+        out: list[Command] = []
+        if recognition.is_idle:
+            self._drafts_of_turn = 0
+        if dialogue.draft and not dialogue.draft.is_committed:
+            if words is not None and not dialogue.draft.says(words):
+                out = dialogue.drop_draft(do.Speculation.CHANGED)
+            elif recognition.spoken_on_s >= self._timing.speaks_on_s:
+                out = dialogue.drop_draft(do.Speculation.WENT_ON)
+            elif recognition.is_idle:
+                out = dialogue.drop_draft(do.Speculation.DROPPED)
+        if words and not dialogue.draft and self._may_speculate:
+            self._drafts_of_turn += 1
+            self._drafts += 1
+            turn = Turn(self._turn_number, Origin.SPEECH, words, Anchors(now))
+            out += dialogue.speculate(turn, now)
         return out
 
-    def _interrupt_if_due(self, now: float) -> list[Command]:
-        is_speech = self._ear.burst_s >= self._timing.barge_in_s
-        is_going_on = self._ear.silence_s(now) <= self._timing.burst_gap_s
-        return self._dialogue.interrupt(now) if is_speech and is_going_on else []
+    @property
+    def _may_speculate(self) -> bool:
+        is_wanted = self._recognition.taking.speculation and self._presence.is_there
+        is_within = (
+            self._drafts_of_turn < self._timing.speculations_a_turn
+            and self._drafts < self._timing.speculations_a_session
+        )
+        return is_wanted and is_within and self._dialogue.is_free and not self._is_draining
 
     def _show_state(self) -> list[Command]:
         state = self._state()
@@ -173,18 +245,28 @@ class Conversation:
     def _user_said(self, turn: Turn) -> list[Command]:
         # Whoever types in the room sees the text already: a caption would show it twice.
         is_shown = turn.origin is Origin.TEXT and not turn.request_id
-        caption = do.UserCaption(f"SG_user_{self._generation}_{turn.number}", turn.text)
+        caption = do.UserCaption(self._segment, turn.text)
         return [
             *([] if is_shown else [caption]),
             do.RecordTranscript(turn.number, turn.text),
             self._dialogue.commit(turn),
         ]
 
+    @property
+    def _segment(self) -> str:
+        """Caption segment of the person's next turn."""
+        return f"SG_user_{self._generation}_{self._turn_number}"
+
     def _not_understood(self, code: str, now: float) -> list[Command]:
         """Recognition failed: there is nothing to answer, and the person is told so."""
         self._recognition.forget()
         turn = Turn(self._turn_number, Origin.SPEECH, "", Anchors(now), failure=code)
-        return [self._dialogue.commit(turn)]
+        out = self._dialogue.interrupt(now) if self._dialogue.is_paused else []
+        return [*out, self._dialogue.commit(turn)]
+
+    def _say(self, text: str, now: float) -> Command:
+        """Speak a phrase of the character's."""
+        return self._dialogue.commit(Turn(self._turn_number, Origin.SAY, text, Anchors(now)))
 
     def _end(self, reason: int) -> list[Command]:
         self._is_over = True
@@ -212,14 +294,50 @@ class Conversation:
         self._ear.hear(event, now)
         return []
 
-    def _on_transcribed(self, event: on.Transcribed, now: float) -> list[Command]:
-        self._recognition.transcribed(event.revision, event.text, now)
+    def _on_stalled(self, _: on.MicrophoneStalled, now: float) -> list[Command]:
+        self._ear.stall(now)
         return []
 
-    def _on_transcribe_failed(self, event: on.TranscribeFailed, now: float) -> list[Command]:
-        if not self._recognition.expects(event.revision):
+    def _on_flows(self, _: on.MicrophoneFlows, now: float) -> list[Command]:
+        self._ear.flow(now)
+        return []
+
+    def _on_pressed(self, _: on.TalkPressed, now: float) -> list[Command]:
+        if self._recognition.taking.manual:
+            self._recognition.press(now)
+        return []
+
+    def _on_released(self, _: on.TalkReleased, _now: float) -> list[Command]:
+        if self._recognition.taking.manual:
+            self._recognition.release()
+        return []
+
+    def _on_transcribed(self, event: on.Transcribed, now: float) -> list[Command]:
+        out = self._recognition.transcribed(event, self._dialogue.last_said, now)
+        return self._interim() + out if out else []
+
+    def _on_transcribe_failed(self, event: on.TranscribeFailed, _now: float) -> list[Command]:
+        self._recognition.failed(event.revision, event.code)
+        return []
+
+    def _on_partly_transcribed(self, event: on.PartlyTranscribed, _now: float) -> list[Command]:
+        is_news = self._recognition.partly_transcribed(event.revision, event.text)
+        return self._interim() if is_news else []
+
+    def _interim(self) -> list[Command]:
+        """What is known of the person's words, as a caption that may still change."""
+        words = self._recognition.words_so_far
+        if not words or self._dialogue.answer:
             return []
-        return self._not_understood(f"ASR_{event.code}", now)
+        return [do.UserCaption(self._segment, words, final=False)]
+
+    def _on_text_scored(self, event: on.TextScored, _now: float) -> list[Command]:
+        self._recognition.text_scored(event.revision, event.probability)
+        return []
+
+    def _on_sound_scored(self, event: on.SoundScored, _now: float) -> list[Command]:
+        self._recognition.sound_scored(event.revision, event.probability)
+        return []
 
     def _on_typed(self, event: on.TextTyped, now: float) -> list[Command]:
         self._recognition.forget()
@@ -227,19 +345,26 @@ class Conversation:
         return self._dialogue.interrupt(now) + self._user_said(turn)
 
     def _on_say(self, event: on.SayRequested, now: float) -> list[Command]:
-        turn = Turn(self._turn_number, Origin.SAY, event.text, Anchors(now), event.request_id)
+        may = event.interruptible
+        number, request_id = self._turn_number, event.request_id
+        turn = Turn(number, Origin.SAY, event.text, Anchors(now), request_id, interruptible=may)
         return [self._dialogue.commit(turn)]
 
     def _on_persona(self, event: on.PersonaChanged, _now: float) -> list[Command]:
         self._dialogue.become(event.instructions, event.voice)
         return []
 
+    def _on_turn_taking(self, event: on.TurnTakingChanged, _now: float) -> list[Command]:
+        if event.turn_taking != self._recognition.taking:
+            self._recognition.become(event.turn_taking)
+        return []
+
     def _on_committed(self, event: on.TurnCommitted, _now: float) -> list[Command]:
-        self._dialogue.committed(event.turn)
+        self._dialogue.commits.done(event.turn)
         return []
 
     def _on_commit_repeated(self, event: on.CommitRepeated, _now: float) -> list[Command]:
-        self._dialogue.repeated(event.turn)
+        self._dialogue.commits.forget(event.turn)
         return []
 
     def _on_avatar_ready(self, _: on.AvatarReady, _now: float) -> list[Command]:

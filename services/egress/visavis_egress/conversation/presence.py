@@ -52,9 +52,14 @@ class Presence:
             return session_pb2.END_REASON_NEVER_JOINED
         if self._left_at is not None and now - self._left_at >= self._timing.client_gone_s:
             return session_pb2.END_REASON_CLIENT_LEFT
-        return session_pb2.END_REASON_SILENCE if self._is_too_silent(now) else None
+        return (
+            session_pb2.END_REASON_SILENCE
+            if self.is_silent(now, self._timing.max_silence_s)
+            else None
+        )
 
-    def _is_too_silent(self, now: float) -> bool:
-        if not self._timing.max_silence_s or not self.is_there or self._joined_at is None:
+    def is_silent(self, now: float, for_s: float) -> bool:
+        """The person is there and nobody has said a word for so long; 0: never."""
+        if not for_s or not self.is_there or self._joined_at is None:
             return False
-        return now - max(self._stirred_at, self._joined_at) >= self._timing.max_silence_s
+        return now - max(self._stirred_at, self._joined_at) >= for_s

@@ -1,11 +1,21 @@
-"""From an utterance to its words: snapshots, revisions, texts in whatever order they arrive."""
+"""From an utterance to its words: snapshots, revisions, scores, in whatever order they arrive.
 
-from dataclasses import dataclass
+A snapshot is recognised at the first dip of the voice, before it is known whether the person is done;
+when the person goes on, it is void and the next dip makes another.
+"""
 
-from visavis_egress.conversation.commands import Command, Transcribe
-from visavis_egress.conversation.config import Timing
-from visavis_egress.conversation.endpointing import Silence
+from dataclasses import dataclass, field, replace
+
+from visavis_egress.conversation import commands as do
+from visavis_egress.conversation import events as on
+from visavis_egress.conversation.commands import Command
+from visavis_egress.conversation.config import RATE_IN_HZ, Timing, TurnTaking
+from visavis_egress.conversation.endpointing import Evidence, Score, wait_s
 from visavis_egress.conversation.listening import Ear
+
+_SCORED_BYTES = 8 * RATE_IN_HZ * 2
+"""What smart-turn looks at: the last 8 s."""
+_NONE = Score(is_pending=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,92 +26,235 @@ class Heard:
     speech_end_at: float
     endpoint_at: float
     transcript_at: float
+    longest_burst_s: float
+    confidence: float = 0.0
+
+
+@dataclass(slots=True)
+class _Snapshot:
+    """A piece of the utterance on its way to text."""
+
+    revision: int
+    asked_at: float
+    speech_end_at: float
+    text: str | None = None
+    text_at: float = 0.0
+    confidence: float = 0.0
+    failure: str = ""
+    text_score: Score = field(default_factory=Score)
+    sound_score: Score = field(default_factory=Score)
+    sound_asked_at: float | None = None
 
 
 class Recognition:
     """One utterance's way to text.
 
-    A revision is a snapshot of the utterance's open part; parts exist because a snapshot holds 28 s
-    at most. Revisions rise over the holder's whole life: no result can be taken for another's.
+    Parts exist because a snapshot holds 28 s at most. Revisions rise over the holder's whole life:
+    no result can be taken for another's.
     """
 
-    def __init__(self, ear: Ear, timing: Timing) -> None:
+    def __init__(self, ear: Ear, timing: Timing, taking: TurnTaking) -> None:
         self._ear, self._timing = ear, timing
-        self._endpoint = Silence(timing.endpoint_silence_s)
         self._revision = 0
+        self.become(taking)
         self.forget()
 
-    def forget(self) -> None:
+    def become(self, taking: TurnTaking) -> None:
+        """Take turns so from now on."""
+        self.taking = taking
+        self._ear.needs_press = taking.manual
+
+    def forget(self, keep_s: float | None = None) -> None:
         """Drop the utterance and whatever is still being recognised of it."""
-        self._ear.forget()
-        self._parts: list[int] = []
-        self._texts: dict[int, str] = {}
-        self._asked: dict[int, float] = {}
-        self._final: int | None = None
-        self._speech_end_at = self._endpoint_at = 0.0
-        self._transcript_at = 0.0
+        self._ear.forget(keep_s)
+        self._parts: list[_Snapshot] = []
+        self._open: _Snapshot | None = None
+        self._partial: tuple[int, float] | None = None
+        self._partial_text = ""
+        self._endpoint_at: float | None = None
+        self._is_released = False
+
+    # What there is
 
     @property
     def is_waiting(self) -> bool:
         """The turn's end was decided and its text is not there yet."""
-        return self._final is not None
+        return self._endpoint_at is not None
 
     @property
     def is_idle(self) -> bool:
         """Nobody is speaking and nothing is being recognised."""
         return not self._ear.is_open and not self._parts
 
+    @property
+    def revision(self) -> int:
+        """Of the newest snapshot."""
+        return self._revision
+
+    @property
+    def words(self) -> str | None:
+        """All that was said, while the newest snapshot is the whole of it; None: not known."""
+        if self._open is None:
+            return None
+        texts = [part.text for part in (*self._parts, self._open)]
+        known = [text for text in texts if text is not None]
+        return " ".join(filter(None, known)) if len(known) == len(texts) else None
+
+    @property
+    def words_so_far(self) -> str:
+        """What is known of the words, though the person may be further."""
+        return self.words or self._partial_text
+
+    @property
+    def spoken_on_s(self) -> float:
+        """Speech since the newest snapshot."""
+        return self._ear.since_mark_s
+
+    def failure(self, now: float) -> str:
+        """Why there will be no text; empty: nothing is known to be wrong."""
+        snapshots = (*self._parts, *([self._open] if self.is_waiting and self._open else []))
+        for snapshot in snapshots:
+            if snapshot.failure:
+                return snapshot.failure
+            if snapshot.text is None and now - snapshot.asked_at >= self._timing.asr_timeout_s:
+                return "ASR_TIMEOUT"
+        return ""
+
     def is_over(self, now: float) -> bool:
         """The person has been silent for as long as the endpointing rule waits."""
-        return self._ear.is_open and self._ear.silence_s(now) >= self._endpoint.wait_s()
+        if self.taking.manual:
+            return self._is_released
+        if self._open is None:
+            return False
+        wait = min(wait_s(self.taking, self._evidence(now)), self._timing.hard_stop_s)
+        return self._ear.silence_s(now) >= wait
+
+    def _evidence(self, now: float) -> Evidence:
+        assert self._open
+        text_score = _expired(self._open.text_score, self._open.text_at, now, self._timing)
+        sound_score = self._open.sound_score
+        if self._open.sound_asked_at is not None:
+            sound_score = _expired(sound_score, self._open.sound_asked_at, now, self._timing)
+        return Evidence(self.words, text_score, sound_score)
+
+    # Push-to-talk
+
+    def press(self, now: float) -> None:
+        """The button is down: an utterance begins."""
+        self.forget()
+        self._ear.press(now)
+
+    def release(self) -> None:
+        """The button is up: the utterance is over."""
+        self._is_released = self._ear.is_open
+
+    # What to do next
 
     def advance(self, now: float, turn: int) -> list[Command]:
-        """Ask for what has become ready to be recognised."""
+        """Ask for what has become ready to be recognised or scored."""
         out: list[Command] = []
-        if self._final is not None and self._ear.resumed:
+        if self._open and self._ear.went_on:
             # The person went on: the snapshot was not the end, its text is of no use.
-            self._asked.pop(self._final, None)
-            self._texts.pop(self._final, None)
-            self._final = None
-        if self._final is None and (part := self._ear.take_overlong()):
-            out.append(self._ask(part, turn, now))
-            self._parts.append(self._revision)
-        if self._final is None and self.is_over(now):
-            out.append(self._ask(self._ear.snapshot(), turn, now))
-            self._final = self._revision
-            self._speech_end_at, self._endpoint_at = self._ear.last_voice_at, now
-            self._ear.resumed = False
+            self._partial_text = self._open.text or self._partial_text
+            self._open = self._endpoint_at = None
+        if not self.is_waiting and (part := self._ear.take_overlong()):
+            self._open = None
+            self._parts.append(self._snapshot(now))
+            out.append(do.Transcribe(turn, self._revision, part))
+        if self._ear.is_open and self._open is None:
+            out += self._ask(now, turn)
+        if self._open:
+            out += self._score_sound(now)
+            if not self.is_waiting and self.is_over(now):
+                self._endpoint_at = now
         return out
 
-    def transcribed(self, revision: int, text: str, now: float) -> None:
-        """Take in a result; one that nobody waits for is dropped."""
-        if self._asked.pop(revision, None) is not None:
-            self._texts[revision] = text.strip()
-            self._transcript_at = now
+    def _ask(self, now: float, turn: int) -> list[Command]:
+        is_dip = self._ear.silence_s(now) >= self.taking.dip_s
+        if is_dip or self._is_released:
+            self._open, self._partial = self._snapshot(now), None
+            return [do.Transcribe(turn, self._revision, self._ear.snapshot())]
+        since = self._partial[1] if self._partial else 0.0
+        if self._ear.since_mark_s - since < self._timing.partial_s:
+            return []
+        self._revision += 1
+        self._partial = self._revision, self._ear.since_mark_s
+        return [do.Transcribe(turn, self._revision, self._ear.snapshot(), partial=True)]
 
-    def expects(self, revision: int) -> bool:
-        """True while the result of this snapshot is waited for."""
-        return revision in self._asked
+    def _snapshot(self, now: float) -> _Snapshot:
+        self._revision += 1
+        self._ear.mark()
+        return _Snapshot(self._revision, now, self._ear.last_voice_at)
 
-    def is_late(self, now: float) -> bool:
-        """True when a result is overdue."""
-        return any(now - asked >= self._timing.asr_timeout_s for asked in self._asked.values())
+    def _score_sound(self, now: float) -> list[Command]:
+        snapshot = self._open
+        if not snapshot or snapshot.sound_asked_at is not None or self.taking.manual:
+            return []
+        if self._ear.silence_s(now) < self._timing.sound_score_s:
+            return []
+        snapshot.sound_asked_at = now
+        return [do.ScoreSound(snapshot.revision, self._ear.snapshot()[-_SCORED_BYTES:])]
 
-    def take(self) -> Heard | None:
+    # What arrives
+
+    def transcribed(self, event: on.Transcribed, before: str, now: float) -> list[Command]:
+        """Take in a result; one that nobody waits for is dropped. `before`: the avatar's words."""
+        snapshot = self._awaited(event.revision)
+        if not snapshot or snapshot.text is not None:
+            return []
+        snapshot.text, snapshot.text_at = event.text.strip(), now
+        snapshot.confidence = event.confidence
+        if snapshot is not self._open or not snapshot.text or self.taking.manual:
+            return []
+        return [do.ScoreText(snapshot.revision, self.words or snapshot.text, before)]
+
+    def failed(self, revision: int, code: str) -> None:
+        """Recognition gave up on a snapshot."""
+        if snapshot := self._awaited(revision):
+            snapshot.failure = f"ASR_{code}"
+
+    def partly_transcribed(self, revision: int, text: str) -> bool:
+        """Take in the words so far; False when the person is further than that."""
+        if not self._partial or self._partial[0] != revision or self._open:
+            return False
+        self._partial_text = " ".join(filter(None, (*self._part_texts(), text.strip())))
+        return True
+
+    def _part_texts(self) -> list[str]:
+        return [part.text or "" for part in self._parts]
+
+    def text_scored(self, revision: int, probability: float | None) -> None:
+        """Take in what the words look like."""
+        if self._open and self._open.revision == revision:
+            self._open.text_score = Score(False, probability)
+
+    def sound_scored(self, revision: int, probability: float | None) -> None:
+        """Take in what the sound looks like."""
+        if self._open and self._open.revision == revision:
+            self._open.sound_score = Score(False, probability)
+
+    def _awaited(self, revision: int) -> _Snapshot | None:
+        snapshots = (*self._parts, *([self._open] if self._open else []))
+        return next((one for one in snapshots if one.revision == revision), None)
+
+    def take(self, now: float) -> Heard | None:
         """The finished utterance, once; None while something of it is missing."""
-        if self._final is None or self._asked:
+        words, last = self.words, self._open
+        if self._endpoint_at is None or words is None or last is None:
             return None
-        words = [self._texts[revision] for revision in (*self._parts, self._final)]
         heard = Heard(
-            " ".join(word for word in words if word),
-            self._speech_end_at,
+            words,
+            last.speech_end_at,
             self._endpoint_at,
-            self._transcript_at,
+            max(one.text_at for one in (*self._parts, last)),
+            self._ear.longest_burst_s,
+            min(one.confidence for one in (*self._parts, last)),
         )
-        self.forget()
+        # The next utterance begins with no sound of this one.
+        self.forget(keep_s=self._ear.silence_s(now))
         return heard
 
-    def _ask(self, pcm: bytes, turn: int, now: float) -> Transcribe:
-        self._revision += 1
-        self._asked[self._revision] = now
-        return Transcribe(turn, self._revision, pcm)
+
+def _expired(score: Score, asked_at: float, now: float, timing: Timing) -> Score:
+    is_late = score.is_pending and asked_at and now - asked_at >= timing.score_timeout_s
+    return replace(score, is_pending=False) if is_late else score
