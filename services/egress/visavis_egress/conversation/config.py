@@ -48,6 +48,9 @@ class Timing:
     """The same for the end."""
     greeting_wait_s: float = 3.0
     """The greeting plays when the microphone is there, or this long after joining."""
+    back_within_s: float = 2.0
+    """Whoever is back within this time was never away: a connection made anew looks like a leave
+    and a join. Until it is over, an answer goes on, into the empty room of whoever did leave."""
     client_gone_s: float = 60.0
     never_joined_s: float = 120.0
     max_duration_s: float = 3600.0
