@@ -16,7 +16,7 @@ from visavis_runtime.stage import Stage
 def engine(config: Settings) -> Transcriber:
     """The engine that the settings name."""
     if config.engine == "fake":
-        script = [Transcription(config.fake_text, 0.0)]
+        script = [Transcription(config.fake_text, 0.0, config.fake_confidence)]
         return FakeTranscriber(script, delay_s=config.fake_delay_s)
     from visavis_asr.whisper import WhisperTranscriber  # its libraries are an optional extra
 
@@ -34,8 +34,9 @@ def main() -> None:
         worker = Worker(bus, transcriber)
         stage = Stage(STAGE, bus, parse, slots=config.slots)
         try:
-            await stage.run(worker.handle, worker.fail, stopping)
+            await stage.run(worker.handle, worker.fail, stopping, worker.wanted)
         finally:
+            worker.close()
             transcriber.close()
 
     lifecycle.run(STAGE, config, serve)

@@ -12,10 +12,14 @@ class NotWarmError(VisavisError):
 
 @dataclass(frozen=True, slots=True)
 class Transcription:
-    """What was understood, and the engine's probability (0 to 1) that nobody spoke."""
+    """What was understood, and the engine's probability (0 to 1) that nobody spoke.
+
+    `confidence`: how sure the engine is of the words, 0 to 1; 0: it does not tell.
+    """
 
     text: str
     no_speech_probability: float
+    confidence: float = 0.0
 
 
 class Transcriber(Protocol):
@@ -27,9 +31,10 @@ class Transcriber(Protocol):
     async def ready(self) -> None:
         """Return when warm; raises NotWarmError."""
 
-    async def transcribe(self, pcm: bytes, language: str) -> Transcription:
+    async def transcribe(self, pcm: bytes, language: str, *, draft: bool = False) -> Transcription:
         """`pcm`: mono s16le at 16 kHz, 0 < length <= 28 s. `language`: BCP 47, empty: detect.
 
+        `draft`: beside what else runs, which does not wait for it; empty where it went wrong.
         Never blocks the event loop. Raises Poison for a language that the model does not know.
         """
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable
-from itertools import chain, repeat
 
 from visavis_asr.engine import Transcription
 
@@ -11,8 +10,7 @@ class FakeTranscriber:
     """Understands the given transcriptions in order, the last one again and again."""
 
     def __init__(self, script: Iterable[Transcription], *, delay_s: float = 0.0) -> None:
-        listed = list(script)
-        self._script = chain(listed, repeat(listed[-1]))
+        self._script = list(script)
         self._delay_s = delay_s
 
     async def warm(self) -> None:
@@ -21,10 +19,13 @@ class FakeTranscriber:
     async def ready(self) -> None:
         """Always."""
 
-    async def transcribe(self, pcm: bytes, language: str) -> Transcription:
-        """See the port."""
+    async def transcribe(self, pcm: bytes, language: str, *, draft: bool = False) -> Transcription:
+        """See the port. A draft has the words that come next."""
         await asyncio.sleep(self._delay_s)
-        return next(self._script)
+        found = self._script[0]
+        if not draft and len(self._script) > 1:
+            self._script.pop(0)
+        return found
 
     def close(self) -> None:
         """Nothing to release."""

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import importlib.util
+import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,11 +29,12 @@ Samples = NDArray[np.float32]
 
 
 class WhisperTranscriber:
-    """English only. One thread of its own, so one utterance at a time."""
+    """English only. One utterance at a time, and a draft beside it: a thread for each."""
 
     def __init__(self, *, threads: int, window_s: float) -> None:
         self._threads, self._window_s = threads, window_s
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="whisper")
+        self._drafter = ThreadPoolExecutor(1, thread_name_prefix="whisper-draft")
         self._model: _Model | None = None
 
     async def warm(self) -> None:
@@ -44,16 +46,19 @@ class WhisperTranscriber:
         """See the port."""
         self._warm_model()
 
-    async def transcribe(self, pcm: bytes, language: str) -> Transcription:
+    async def transcribe(self, pcm: bytes, language: str, *, draft: bool = False) -> Transcription:
         """See the port."""
         if language and language.split("-")[0].lower() != "en":
             raise Poison("UNSUPPORTED_LANGUAGE", "language: this model knows English only")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._warm_model().transcribe, pcm)
+        model, loop = self._warm_model(), asyncio.get_running_loop()
+        if draft:
+            return await loop.run_in_executor(self._drafter, model.draft, pcm)
+        return await loop.run_in_executor(self._executor, model.transcribe, pcm)
 
     def close(self) -> None:
         """See the port."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for executor in (self._executor, self._drafter):
+            executor.shutdown(wait=False, cancel_futures=True)
 
     def _load(self) -> "_Model":
         model = _Model(weights_folder(), self._threads, self._window_s)
@@ -80,27 +85,34 @@ def weights_folder() -> Path:
 
 
 class _Model:
-    """The loaded model; blocking, for one thread."""
+    """The loaded model; blocking, for two threads: one transcribes, one drafts."""
 
     def __init__(self, folder: Path, threads: int, window_s: float) -> None:
         self._window_s = window_s
         self._features = FeatureExtractor()
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._model = ctranslate2.models.Whisper(
-            str(folder), device="cpu", compute_type="int8", intra_threads=threads, inter_threads=1
+            str(folder), device="cpu", compute_type="int8", intra_threads=threads, inter_threads=2
         )
         marks = ("<|startoftranscript|>", "<|notimestamps|>")
         self._prompt = [self._tokenizer.token_to_id(mark) for mark in marks]
 
     def transcribe(self, pcm: bytes) -> Transcription:
+        found, is_good = self._try(pcm, self._window_s)
+        return found if is_good else self._try(pcm, FULL_WINDOW_S)[0]
+
+    def draft(self, pcm: bytes) -> Transcription:
+        found, is_good = self._try(pcm, self._window_s)
+        return found if is_good else Transcription("", found.no_speech_probability)
+
+    def _try(self, pcm: bytes, least_s: float) -> tuple[Transcription, bool]:
+        """The transcription, and whether it would not gain from the full window."""
         samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32768.0
         seconds = len(samples) / ASR_RATE_HZ
         cap = token_cap(seconds)
-        window_s = min(max(self._window_s, seconds + PAD_S), FULL_WINDOW_S)
+        window_s = min(max(least_s, seconds + PAD_S), FULL_WINDOW_S)
         found, tokens = self._decode(samples, window_s, cap)
-        if window_s < FULL_WINDOW_S and is_suspect(found.text, tokens, cap):
-            found, _ = self._decode(samples, FULL_WINDOW_S, cap)
-        return found
+        return found, window_s >= FULL_WINDOW_S or not is_suspect(found.text, tokens, cap)
 
     def _decode(self, samples: Samples, window_s: float, cap: int) -> tuple[Transcription, int]:
         """The transcription and its number of tokens."""
@@ -118,7 +130,14 @@ class _Model:
             # (measured, 4.8.5: 200 stopped at 100 tokens and cut off the end of what was said).
             max_length=2 * cap,
             return_no_speech_prob=True,
+            return_scores=True,
         )
         tokens = result.sequences_ids[0]
         text = self._tokenizer.decode(tokens, skip_special_tokens=True).strip()
-        return Transcription(text, result.no_speech_prob), len(tokens)
+        return Transcription(text, result.no_speech_prob, _confidence(result)), len(tokens)
+
+
+def _confidence(result: ctranslate2.models.WhisperGenerationResult) -> float:
+    """The mean probability of a token, the end counted in: faster-whisper's exp(avg_logprob)."""
+    count = len(result.sequences_ids[0])
+    return math.exp(result.scores[0] * count / (count + 1)) if count else 0.0

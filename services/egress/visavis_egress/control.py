@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis_egress.conversation import events as on
 from visavis_egress.room import MAX_TEXT_CHARACTERS
+from visavis_egress.turn_taking import turn_taking
 from visavis_runtime import subjects
 from visavis_runtime.bus import Bus, Message, Subscription
 from visavis_runtime.errors import BusError
@@ -49,7 +50,10 @@ class Control:
         if not entry:
             return
         spec = pb.SessionSpec.FromString(entry.value)
-        self._feed(on.PersonaChanged(spec.resolved.instructions, spec.resolved.voice))
+        character = spec.resolved
+        self._feed(on.PersonaChanged(character.instructions, character.voice))
+        if character.HasField("turn_taking"):
+            self._feed(on.TurnTakingChanged(turn_taking(character.turn_taking)))
         if spec.end_requested:
             # After the answer to the call that made us look: an end takes its way back.
             end = on.EndRequested(spec.end_reason)
@@ -66,7 +70,8 @@ class Control:
         call = request.WhichOneof("call")
         if call == "say":
             said = request.say
-            return await self._turn(said, on.SayRequested(said.request_id, said.text))
+            wish = on.SayRequested(said.request_id, said.text, not said.uninterruptible)
+            return await self._turn(said, wish)
         if call == "text":
             typed = request.text
             return await self._turn(typed, on.TextTyped(typed.text.strip(), typed.request_id))

@@ -177,8 +177,15 @@ class Holder:
         known = recovery.recovered(past, last.data if last else None, now, lease.time_s)
         character = spec.resolved
         timing = _timing(self._hall.timing, character)
-        said = character.greeting, character.apology, character.voice
-        persona = Persona(character.instructions, *said)
+        persona = Persona(
+            instructions=character.instructions,
+            greeting=character.greeting,
+            apology=character.apology,
+            voice=character.voice,
+            disclosure=character.disclosure,
+            pardon=character.pardon,
+            nudge=character.nudge,
+        )
         return Conversation(persona, timing, generation=lease.generation, now=now, recovered=known)
 
     async def _past(self, lease: Lease) -> recovery.Past:

@@ -25,6 +25,7 @@ class Inbox:
         return [
             await self._bus.subscribe(subjects.result("*", self._id), self._on_message),
             await self._bus.subscribe(subjects.speech(self._id), self._on_message),
+            await self._bus.subscribe(subjects.partial_transcript(self._id), self._on_message),
         ]
 
     async def look_up(self) -> None:
@@ -56,5 +57,6 @@ class Inbox:
             return records.generated_result(message.data)
         if stage == "tts":
             return [records.spoken_result(message.data)]
-        event = records.heard_result(message.data, self._generation)
+        read = records.heard_part if kind == "partial" else records.heard_result
+        event = read(message.data, self._generation)
         return [event] if event else []

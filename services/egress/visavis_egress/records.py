@@ -179,7 +179,15 @@ def heard_result(data: bytes, generation: int) -> on.Event | None:
         return None
     if result.HasField("error"):
         return on.TranscribeFailed(result.revision, result.error.code)
-    return on.Transcribed(result.revision, result.text)
+    return on.Transcribed(result.revision, result.text, result.confidence)
+
+
+def heard_part(data: bytes, generation: int) -> on.Event | None:
+    """What was said so far as an event; None when it is another holder's."""
+    part = pb.PartialTranscript.FromString(data)
+    if part.address.generation != generation:
+        return None
+    return on.PartlyTranscribed(part.revision, part.text)
 
 
 def generated_result(data: bytes) -> list[on.Event]:

@@ -17,14 +17,19 @@ class Works:
         self._character = character
 
     async def transcribe(self, command: do.Transcribe) -> None:
-        """Ask for the text of a snapshot. Raises TooLarge, BusUnavailable."""
+        """Ask for the text of a snapshot. Raises TooLarge, BusUnavailable; no partial one does."""
         work = pb.TranscribeWork(
             address=self._address(command.turn),
             revision=command.revision,
             pcm=command.pcm,
             sample_rate_hz=subjects.ASR_RATE_HZ,
             language=self._character.language,
+            partial=command.partial,
         )
+        if command.partial:
+            # Worthless a second later: neither tried again nor confirmed.
+            await self._bus.publish(subjects.work("asr", self._id), work.SerializeToString())
+            return
         message_id = subjects.asr_id(self._id, self._generation, command.turn, command.revision)
         await self._store("asr", work.SerializeToString(), message_id)
 
@@ -40,6 +45,7 @@ class Works:
             voice=command.voice,
             language=self._character.language,
             verbatim=command.verbatim,
+            speculative=command.speculative,
         )
         message_id = subjects.llm_id(self._id, command.epoch)
         await self._store("llm", work.SerializeToString(), message_id)

@@ -38,6 +38,14 @@ async def test_the_text_is_stored_with_the_numbers_of_the_work() -> None:
     assert not result.HasField("error")
 
 
+async def test_how_sure_the_engine_is_goes_with_the_words() -> None:
+    bus = MemoryBus()
+    one = worker(bus, Transcription("Yes.", 0.1, 0.75), Transcription("you", 0.9, 0.75))
+    for revision in (1, 2):
+        await one.handle(work(revision=revision))
+    assert [result.confidence for result in await results(bus)] == [0.75, 0.0]
+
+
 async def test_doing_it_again_changes_nothing() -> None:
     bus = MemoryBus()
     for words in ("Hello.", "Hallo?"):

@@ -10,7 +10,9 @@ from visavis_egress import records
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
 from visavis_egress.inbox import Inbox
+from visavis_egress.works import Works
 from visavis_runtime import subjects
+from visavis_runtime.errors import BusUnavailable
 
 SID = "01J00000000000000000000000"
 EPOCH = subjects.epoch(3, 1)
@@ -78,11 +80,17 @@ def test_results_of_generation() -> None:
 
 
 def test_results_of_recognition_are_told_by_their_generation() -> None:
-    result = pb.TranscribeResult(address=ADDRESS, revision=2, text="Hi.")
-    assert records.heard_result(result.SerializeToString(), 3) == on.Transcribed(2, "Hi.")
+    result = pb.TranscribeResult(address=ADDRESS, revision=2, text="Hi.", confidence=0.75)
+    assert records.heard_result(result.SerializeToString(), 3) == on.Transcribed(2, "Hi.", 0.75)
     assert records.heard_result(result.SerializeToString(), 4) is None
     result.error.CopyFrom(BROKEN)
     assert records.heard_result(result.SerializeToString(), 3) == on.TranscribeFailed(2, "BROKEN")
+
+
+def test_words_so_far_are_told_by_their_generation() -> None:
+    part = pb.PartialTranscript(address=ADDRESS, revision=2, text="Hi the").SerializeToString()
+    assert records.heard_part(part, 3) == on.PartlyTranscribed(2, "Hi the")
+    assert records.heard_part(part, 2) is None
 
 
 def _chunk(rate_hz: int = 24_000, pcm: bytes = b"abcd") -> on.Event:
@@ -101,6 +109,47 @@ def test_pieces_of_speech() -> None:
     assert records.spoken_result(failed.SerializeToString()) == on.SynthesizeFailed(
         EPOCH, 1, "BROKEN"
     )
+
+
+# What is asked of the stages
+
+
+@pytest.fixture
+def works(bus: MemoryBus) -> Works:
+    return Works(bus, SID, 3, pb.ResolvedCharacter(language="en"))
+
+
+def _asked(server: MemoryServer, stage: str) -> list[bytes]:
+    stream = server.streams[subjects.WORK]
+    return [one.data for one in stream.select(subjects.work(stage, SID), server.clock())]
+
+
+async def test_a_snapshot_is_asked_for_once_and_a_partial_one_says_so(
+    server: MemoryServer, works: Works
+) -> None:
+    for partial in (True, False, False):
+        await works.transcribe(do.Transcribe(1, 2, b"ab", partial=partial))
+    asked = [pb.TranscribeWork.FromString(data) for data in _asked(server, "asr")]
+    assert [(one.revision, one.pcm, one.partial) for one in asked] == [
+        (2, b"ab", True),
+        (2, b"ab", False),
+    ]
+
+
+async def test_a_partial_snapshot_is_lost_with_the_bus(server: MemoryServer, works: Works) -> None:
+    server.down = True
+    await works.transcribe(do.Transcribe(1, 2, b"ab", partial=True))
+    with pytest.raises(BusUnavailable):
+        await works.transcribe(do.Transcribe(1, 2, b"ab"))
+
+
+@pytest.mark.parametrize("speculative", [True, False])
+async def test_an_answer_is_asked_for_with_what_is_known_of_its_turn(
+    server: MemoryServer, works: Works, speculative: bool
+) -> None:
+    await works.generate(do.Generate(1, EPOCH, (("user", "Why?"),), speculative=speculative))
+    (asked,) = (pb.GenerateWork.FromString(data) for data in _asked(server, "llm"))
+    assert (asked.speculative, asked.address.epoch) == (speculative, EPOCH)
 
 
 # The inbox
@@ -125,15 +174,18 @@ TEXT = pb.TranscribeResult(address=ADDRESS, revision=1, text="Hi.").SerializeToS
 SENTENCES = pb.GenerateResult(address=ADDRESS, sentences=["A."]).SerializeToString()
 SILENT = pb.SynthesizeResult(address=ADDRESS, error=BROKEN).SerializeToString()
 SOUND = pb.Speech(address=ADDRESS, end=pb.SpeechEnd(samples=1)).SerializeToString()
+PART = pb.PartialTranscript(address=ADDRESS, revision=1, text="H").SerializeToString()
 ALL = [
     on.Transcribed(1, "Hi."),
     on.SentencesReady(EPOCH, ("A.",), False),
     on.SynthesizeFailed(EPOCH, 0, "BROKEN"),
     on.SpeechEnded(EPOCH, 0, 1),
+    on.PartlyTranscribed(1, "H"),
 ]
 SUBJECTS = (
     *(subjects.result(stage, SID) for stage in ("asr", "llm", "tts")),
     subjects.speech(SID),
+    subjects.partial_transcript(SID),
 )
 
 
@@ -141,10 +193,10 @@ async def test_everything_of_the_session_arrives_and_nothing_else(
     bus: MemoryBus, inbox: Inbox, heard: list[on.Event]
 ) -> None:
     listening = await inbox.subscribe()
-    for subject, data in zip(SUBJECTS, (TEXT, SENTENCES, SILENT, SOUND), strict=True):
+    for subject, data in zip(SUBJECTS, (TEXT, SENTENCES, SILENT, SOUND, PART), strict=True):
         await bus.publish(subject, data)
         await bus.publish(subject.replace(SID, "01J00000000000000000000001"), data)
-    await until(lambda: len(heard) >= 4, "four events")
+    await until(lambda: len(heard) >= 5, "five events")
     assert heard == ALL
     for one in listening:
         await one.aclose()

@@ -130,7 +130,8 @@ class Conversation:
             self._presence.stirred(now)
         if (reason := self._presence.end_reason(now)) is not None:
             return self._end(reason)
-        out = self._greet(now)
+        out = self._let_go(now) if self._presence.has_gone(now) else []
+        out += self._greet(now)
         out += self._nudge(now)
         out += self._listen(now)
         out += self._dialogue.advance(now)
@@ -138,6 +139,11 @@ class Conversation:
             out += self._dialogue.begin_next(now, is_silent=self._recognition.is_idle)
         out += self._show_state()
         return out
+
+    def _let_go(self, now: float) -> list[Command]:
+        """The person has gone, and it was not the connection: nothing is said to nobody."""
+        self._recognition.forget()
+        return [do.RecordPresence(joined=False), *self._dialogue.interrupt(now)]
 
     def _greet(self, now: float) -> list[Command]:
         is_first = self._dialogue.next_turn == 0
@@ -235,7 +241,7 @@ class Conversation:
             return State.THINKING
         if not self._is_seated:
             return State.INITIALIZING
-        return State.LISTENING if self._presence.is_there else State.IDLE
+        return State.LISTENING if self._presence.counts_as_there else State.IDLE
 
     @property
     def _turn_number(self) -> int:
@@ -275,16 +281,11 @@ class Conversation:
     # Taking in events
 
     def _on_joined(self, _: on.PersonJoined, now: float) -> list[Command]:
-        was_there = self._presence.is_there
-        self._presence.joined(now)
-        return [] if was_there else [do.RecordPresence(joined=True)]
+        return [do.RecordPresence(joined=True)] if self._presence.joined(now) else []
 
     def _on_left(self, _: on.PersonLeft, now: float) -> list[Command]:
-        if not self._presence.is_there:
-            return []
         self._presence.left(now)
-        self._recognition.forget()
-        return [do.RecordPresence(joined=False), *self._dialogue.interrupt(now)]
+        return []
 
     def _on_microphone(self, _: on.MicrophoneReady, _now: float) -> list[Command]:
         self._presence.heard()

@@ -16,19 +16,31 @@ class Presence:
         self._joined_at: float | None = None
         self._stirred_at = now
         self._has_microphone = False
+        self.counts_as_there = False
+        """In the room, or out of it for so short that it may be a connection made anew."""
 
     @property
     def is_there(self) -> bool:
         """The person is in the room."""
         return self._joined_at is not None and self._left_at is None
 
-    def joined(self, now: float) -> None:
-        """The person came (back)."""
+    def joined(self, now: float) -> bool:
+        """The person came (back); True unless it is as if they had never been away."""
+        is_news, self.counts_as_there = not self.counts_as_there, True
         self._joined_at, self._left_at = now, None
+        return is_news
 
     def left(self, now: float) -> None:
-        """The person went."""
-        self._left_at, self._has_microphone = now, False
+        """The person went; for how long is not known yet."""
+        if self.is_there:
+            self._left_at, self._has_microphone = now, False
+
+    def has_gone(self, now: float) -> bool:
+        """True once for every leave that no join has followed in time."""
+        if not self.counts_as_there or self._left_at is None:
+            return False
+        self.counts_as_there = now - self._left_at < self._timing.back_within_s
+        return not self.counts_as_there
 
     def heard(self) -> None:
         """The microphone is subscribed."""

@@ -87,16 +87,16 @@ def finish(world: World, ending: str) -> None:
         world.feed(on.EndRequested(session_pb2.END_REASON_API))
     world.fall_silent()
     is_over = bool(stage.all(do.EndSession))
-    is_there = stage.all(do.RecordPresence)[-1:] == [do.RecordPresence(joined=True)]
     # Those committed, those that a holder before left open, and one for what is being recognised.
     open_turns = len(judge.commits) + 3 - sum(judge.outcomes.values())
     if not is_over:
-        world.run(30.0)  # whatever was being recognised or stored is decided by now
+        world.run(30.0)  # what was being recognised or stored is decided by now, and who is there
         for _ in range(open_turns * 8):
             if stage.is_quiet():
                 break
             world.run(10.0)
         judge.check(stage.is_quiet(), "silence makes it quiet")
+    is_there = stage.all(do.RecordPresence)[-1:] == [do.RecordPresence(joined=True)]
     if not is_over and is_there:
         before = len(stage.log)
         world.run(5.0)

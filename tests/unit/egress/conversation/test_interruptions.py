@@ -3,6 +3,7 @@
 import pytest
 
 from tests.unit.egress.conversation.driver import (
+    TIMING,
     Stage,
 )
 from visavis_egress.conversation import commands as do
@@ -140,6 +141,10 @@ def test_a_typed_text_takes_the_place_of_what_is_being_recognised(stage: Stage) 
 def test_a_person_who_leaves_is_not_spoken_to(stage: Stage) -> None:
     stage.speaking()
     stage.feed(on.PersonLeft())
+    stage.wait(TIMING.back_within_s - 0.1)
+    assert stage.feed(on.PersonLeft()) == []
+    assert not stage.all(do.StopAudio)
+    stage.wait(0.2)
     assert stage.all(do.StopAudio) == [do.StopAudio(1)]
     assert stage.last(do.RecordPresence) == do.RecordPresence(joined=False)
     assert stage.feed(on.PersonLeft()) == []
@@ -148,5 +153,49 @@ def test_a_person_who_leaves_is_not_spoken_to(stage: Stage) -> None:
     stage.wait(5)
     assert stage.shows(State.IDLE)
     assert len(stage.all(do.Generate)) == 1
+    stage.feed(on.PersonJoined())
+    assert stage.last(do.Generate).verbatim == "Anyone?"
+
+
+def test_a_connection_made_anew_interrupts_nothing(stage: Stage) -> None:
+    pcm = stage.speaking(seconds=6.0)
+    for _ in range(2):
+        stage.feed(on.PersonLeft())
+        stage.wait(TIMING.back_within_s - 0.1)
+        assert stage.shows(State.SPEAKING)
+        stage.feed(on.PersonJoined())
+    assert stage.played == pcm
+    stage.feed(on.PlaybackFinished(6.0, interrupted=False))
+    assert not stage.last(do.RecordOutcome).interrupted
+    assert stage.all(do.RecordPresence) == [do.RecordPresence(joined=True)]
+    assert not stage.all(do.StopAudio)
+    assert stage.shows(State.LISTENING)
+
+
+def test_words_of_a_person_whose_connection_is_made_anew_are_not_lost(stage: Stage) -> None:
+    stage.voice(1)
+    stage.feed(on.PersonLeft())
+    stage.wait(0.2)
+    stage.feed(on.PersonJoined())
+    stage.silence(0.55)
+    stage.feed(on.Transcribed(stage.last(do.Transcribe).revision, "What is it?"))
+    assert stage.last(do.Commit).text == "What is it?"
+
+
+def test_half_a_sentence_of_a_person_who_has_gone_is_not_answered(stage: Stage) -> None:
+    stage.voice(1)
+    stage.feed(on.PersonLeft())
+    stage.wait(TIMING.back_within_s + 0.1)
+    stage.feed(on.Transcribed(1, "What is"))
+    assert not stage.all(do.Commit)
+    assert stage.shows(State.IDLE)
+
+
+def test_nothing_new_is_said_while_it_is_not_known_who_is_there(stage: Stage) -> None:
+    stage.feed(on.PersonLeft())
+    stage.feed(on.SayRequested("r1", "Anyone?"))
+    stage.feed(on.TurnCommitted(1))
+    stage.wait(TIMING.back_within_s - 0.1)
+    assert not stage.all(do.Generate)
     stage.feed(on.PersonJoined())
     assert stage.last(do.Generate).verbatim == "Anyone?"

@@ -31,6 +31,7 @@ def test_a_person_who_left_may_come_back_within_a_minute() -> None:
     presence = Presence(TIMING, 0.0)
     presence.joined(5.0)
     presence.left(10.0)
+    presence.left(60.0)
     was_there = presence.is_there
     assert presence.end_reason(69.9) is None
     presence.joined(69.9)
@@ -58,3 +59,20 @@ def test_the_greeting_waits_for_the_microphone_or_three_seconds() -> None:
     assert not presence.may_greet(20.0)
     presence.joined(20.0)
     assert not presence.may_greet(20.0)
+
+
+def test_whoever_is_back_at_once_was_never_away() -> None:
+    presence = Presence(TIMING, 0.0)
+    presence.left(1.0)
+    assert not presence.has_gone(10.0)  # never came
+    assert presence.joined(10.0)
+    assert not presence.has_gone(20.0)
+    presence.left(20.0)
+    assert (presence.is_there, presence.counts_as_there) == (False, True)
+    assert not presence.has_gone(21.9)
+    assert not presence.joined(21.9)
+    presence.left(30.0)
+    assert presence.has_gone(32.0)
+    assert not presence.has_gone(32.1)  # once
+    assert (presence.is_there, presence.counts_as_there) == (False, False)
+    assert presence.joined(33.0)

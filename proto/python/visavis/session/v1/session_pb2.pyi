@@ -1278,7 +1278,7 @@ class UserEvent(_message.Message):
         STEP_JOINED: UserEvent._Step.ValueType  # 1
         """Came into the room."""
         STEP_LEFT: UserEvent._Step.ValueType  # 2
-        """Left the room."""
+        """Left the room and was not back within two seconds: a connection made anew is no event."""
         STEP_TRANSCRIPT: UserEvent._Step.ValueType  # 3
         """Said something that was understood."""
 
@@ -1290,7 +1290,7 @@ class UserEvent(_message.Message):
     STEP_JOINED: UserEvent.Step.ValueType  # 1
     """Came into the room."""
     STEP_LEFT: UserEvent.Step.ValueType  # 2
-    """Left the room."""
+    """Left the room and was not back within two seconds: a connection made anew is no event."""
     STEP_TRANSCRIPT: UserEvent.Step.ValueType  # 3
     """Said something that was understood."""
 
