@@ -3,9 +3,9 @@
 import re
 
 _SIGNS = frozenset(
-    "mm mhm mmhm hm hmm hmmm mmm uh huh uhhuh um ah aha oh ooh wow yeah yep yup yes ya okay ok k "
-    "right sure alright cool nice great good exactly indeed really absolutely totally true haha ha "
-    "hah hahaha heh hehe".split()
+    """mm mhm mmhm hm hmm hmmm mmm uh huh uhhuh um ah aha oh ooh wow yeah yep yup yes ya okay ok k
+    right sure alright cool nice great good exactly indeed really absolutely totally true haha ha
+    hah hahaha heh hehe""".split()  # noqa: SIM905, a list of words reads better as words
 )
 _PHRASES = frozenset(("i see", "got it", "of course", "all right", "makes sense", "go on"))
 _MOST_WORDS = 4

@@ -31,6 +31,8 @@ class Timing:
     """So much seemed to be silence before a microphone without packets was noticed."""
     partial_s: float = 0.5
     """Speech after which its words so far are asked for, for a caption."""
+    partial_share: float = 0.1
+    """The same as a share of what there is to recognise: long speech is not sent twice a second."""
     sound_score_s: float = 0.2
     """Silence after which the sound is scored: the scorer was made for so much of it."""
     score_timeout_s: float = 0.3

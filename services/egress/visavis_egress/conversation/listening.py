@@ -123,6 +123,11 @@ class Ear:
             return self._stalled_silence_s
         return now - self.last_voice_at
 
+    @property
+    def length_s(self) -> float:
+        """Of the sound that was not taken yet."""
+        return len(self._sound) / _BYTES_PER_S
+
     def snapshot(self) -> bytes:
         """The sound of the utterance that was not taken yet, from a little before its start."""
         return bytes(self._sound)

@@ -237,7 +237,7 @@ class Conversation:
         answer = self._dialogue.answer
         if answer and answer.is_audible:
             return State.SPEAKING
-        if self._dialogue.is_thinking or self._recognition.is_waiting:
+        if self._dialogue.is_thinking or self._recognition.is_decided:
             return State.THINKING
         if not self._is_seated:
             return State.INITIALIZING

@@ -1,7 +1,7 @@
 """From an utterance to its words: snapshots, revisions, scores, in whatever order they arrive.
 
-A snapshot is recognised at the first dip of the voice, before it is known whether the person is done;
-when the person goes on, it is void and the next dip makes another.
+A snapshot is recognised at the first dip of the voice, before it is known whether the person is
+done; when the person goes on, it is void and the next dip makes another.
 """
 
 from dataclasses import dataclass, field, replace
@@ -78,7 +78,12 @@ class Recognition:
 
     @property
     def is_waiting(self) -> bool:
-        """The turn's end was decided and its text is not there yet."""
+        """Something was sent to be recognised, and what becomes of it is not decided."""
+        return bool(self._open or self._parts)
+
+    @property
+    def is_decided(self) -> bool:
+        """The turn is over, and its text is not there yet."""
         return self._endpoint_at is not None
 
     @property
@@ -112,7 +117,7 @@ class Recognition:
 
     def failure(self, now: float) -> str:
         """Why there will be no text; empty: nothing is known to be wrong."""
-        snapshots = (*self._parts, *([self._open] if self.is_waiting and self._open else []))
+        snapshots = (*self._parts, *([self._open] if self.is_decided and self._open else []))
         for snapshot in snapshots:
             if snapshot.failure:
                 return snapshot.failure
@@ -157,7 +162,7 @@ class Recognition:
             # The person went on: the snapshot was not the end, its text is of no use.
             self._partial_text = self._open.text or self._partial_text
             self._open = self._endpoint_at = None
-        if not self.is_waiting and (part := self._ear.take_overlong()):
+        if not self.is_decided and (part := self._ear.take_overlong()):
             self._open = None
             self._parts.append(self._snapshot(now))
             out.append(do.Transcribe(turn, self._revision, part))
@@ -165,17 +170,22 @@ class Recognition:
             out += self._ask(now, turn)
         if self._open:
             out += self._score_sound(now)
-            if not self.is_waiting and self.is_over(now):
+            if not self.is_decided and self.is_over(now):
                 self._endpoint_at = now
         return out
 
     def _ask(self, now: float, turn: int) -> list[Command]:
-        is_dip = self._ear.silence_s(now) >= self.taking.dip_s
+        if not self._ear.length_s:
+            if self._is_released:
+                self.forget()
+            return []
+        is_dip = self._ear.longest_burst_s > 0 and self._ear.silence_s(now) >= self.taking.dip_s
         if is_dip or self._is_released:
             self._open, self._partial = self._snapshot(now), None
             return [do.Transcribe(turn, self._revision, self._ear.snapshot())]
         since = self._partial[1] if self._partial else 0.0
-        if self._ear.since_mark_s - since < self._timing.partial_s:
+        share_s = self._ear.length_s * self._timing.partial_share
+        if self._ear.since_mark_s - since < max(self._timing.partial_s, share_s):
             return []
         self._revision += 1
         self._partial = self._revision, self._ear.since_mark_s

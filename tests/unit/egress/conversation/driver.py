@@ -10,7 +10,13 @@ import numpy as np
 
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
-from visavis_egress.conversation.config import FRAME_S, RATE_OUT_HZ, Persona, Timing
+from visavis_egress.conversation.config import (
+    FRAME_S,
+    RATE_OUT_HZ,
+    Persona,
+    Timing,
+    TurnTaking,
+)
 from visavis_egress.conversation.machine import Conversation
 from visavis_egress.conversation.turns import Recovered
 
@@ -18,7 +24,9 @@ TICK_S = 0.02
 FRAME_BYTES = 1024
 PERSONA = Persona(instructions="Be kind.", apology="Sorry about that.")
 GREETING = Persona(instructions="Be kind.", greeting="Hello there.", apology="Sorry about that.")
-TIMING = Timing()
+TIMING = Timing(echo_guard_s=0.0)
+PATIENT_MODEL = TurnTaking(speculation=False)
+"""The language model is asked once the turn is stored."""
 
 C = TypeVar("C", bound=do.Command)
 
@@ -68,12 +76,18 @@ class Stage:
         timing: Timing = TIMING,
         generation: int = 1,
         recovered: Recovered | None = None,
+        taking: TurnTaking = PATIENT_MODEL,
     ) -> None:
         self.now = 1000.0
         self.log: list[Logged] = []
         self.frames = 0
         self.brain = Conversation(
-            persona, timing, generation=generation, now=self.now, recovered=recovered
+            persona,
+            timing,
+            generation=generation,
+            now=self.now,
+            recovered=recovered,
+            taking=taking,
         )
         self._note(self.brain.begin(self.now))
 
@@ -123,6 +137,11 @@ class Stage:
         """Every command of a kind so far."""
         return [entry.command for entry in self.log if isinstance(entry.command, kind)]
 
+    @property
+    def snapshots(self) -> list[do.Transcribe]:
+        """What is to be recognised for good, not for a caption."""
+        return [command for command in self.all(do.Transcribe) if not command.partial]
+
     def last(self, kind: type[C]) -> C:
         """The newest command of a kind."""
         return self.all(kind)[-1]
@@ -150,8 +169,15 @@ class Stage:
         """The person speaks, is recognised, and the turn is stored."""
         self.voice(speech_s)
         self.silence(0.55)
-        self.feed(on.Transcribed(self.last(do.Transcribe).revision, text))
+        self.recognise(text)
         self.feed(on.TurnCommitted(self.last(do.Commit).turn))
+
+    def recognise(self, text: str, words: float = 1.0, sound: float = 1.0) -> list[do.Command]:
+        """The newest snapshot's text and scores arrive: by default those of a finished turn."""
+        revision = self.snapshots[-1].revision
+        out = self.feed(on.Transcribed(revision, text))
+        out += self.feed(on.SoundScored(revision, sound))
+        return out + self.feed(on.TextScored(revision, words))
 
     def type(self, text: str) -> None:
         """The person types; the turn is stored."""

@@ -41,6 +41,7 @@ class Judge:
         self._turn_of: dict[int, int] = {turn.number: turn.number for turn in known.open_turns}
         self._texts: dict[Place, str] = {}
         self._left_out: set[tuple[int, int]] = set()
+        self._drafts: set[int] = set()
         self._snapshots: dict[int, set[int]] = {}
         self._understood: set[int] = set()
         self._shown_turns: Counter[str] = Counter()
@@ -96,8 +97,11 @@ class Judge:
             self._understood |= frames
 
     def _see_user_caption(self, command: do.UserCaption) -> None:
-        self._shown_turns[command.segment] += 1
-        self.check(self._shown_turns[command.segment] == 1, "one user caption a turn")
+        self._shown_turns[command.segment] += command.final
+        shown = self._shown_turns[command.segment]
+        self.check(
+            shown <= 1 and shown == command.final, "one final caption a turn, and it is last"
+        )
 
     def _see_record_error(self, command: do.RecordError) -> None:
         if command.code == "COMMIT_TIMEOUT":
@@ -112,12 +116,16 @@ class Judge:
         self._floor = command.epoch
 
     def _see_generate(self, command: do.Generate) -> None:
-        self.check(command.turn in self.committed, "a turn is committed before it is asked")
+        is_known = command.turn in self.committed
+        self.check(is_known or command.speculative, "a turn is committed before it is asked")
         self.check(command.epoch >= self._floor, "nothing is asked under a void epoch")
         self.check(command.epoch > self._asked, "epochs rise")
         self.check(self.outcomes[command.turn] == 0, "a turn that is over is not asked again")
         self._asked = command.epoch
         self._turn_of[command.epoch] = command.turn
+        if command.speculative:
+            self.check(not self._drafts, "one draft at a time")
+            self._drafts.add(command.epoch)
 
     def _see_synthesize(self, command: do.Synthesize) -> None:
         self.check(command.epoch >= self._floor, "nothing is asked under a void epoch")
@@ -130,6 +138,14 @@ class Judge:
     def _see_repair_speech(self, command: do.RepairSpeech) -> None:
         self.check(command.epoch >= self._floor, "nothing is asked under a void epoch")
 
+    def _see_record_resumed(self, command: do.RecordResumed) -> None:
+        self.check(self.outcomes[command.turn] == 0, "what is over does not go on")
+        self.check(command.turn in self.committed, "what goes on is committed")
+
+    def _see_count_speculation(self, command: do.CountSpeculation) -> None:
+        self.check(command.epoch in self._drafts, "what was begun is counted once")
+        self._drafts.remove(command.epoch)
+
     def _see_record_sentence(self, command: do.RecordSentence) -> None:
         self._texts[self._asked, command.sentence] = command.text
 
@@ -140,7 +156,11 @@ class Judge:
         self.check(command.request >= max(self._requests, default=0), "requests rise")
         self.check(command.request not in self._ended, "nothing is played after the end")
         self.check(0 < len(command.pcm) <= 4800, "a piece is 100 ms at most")
-        self._epoch_of[command.request] = self._stage.brain.epoch
+        epoch = self._stage.brain.epoch
+        is_apology = epoch not in self._turn_of
+        is_told = self._turn_of.get(epoch) in self.committed
+        self.check(is_apology or is_told, "only a committed turn is heard")
+        self._epoch_of[command.request] = epoch
         self._requests.setdefault(command.request, bytearray()).extend(command.pcm)
 
     def _see_end_audio(self, command: do.EndAudio) -> None:

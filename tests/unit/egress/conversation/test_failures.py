@@ -68,7 +68,7 @@ def test_recognition_that_does_not_come_is_apologised_for(stage: Stage) -> None:
     stage.voice(1)
     stage.silence(0.6)
     stage.wait(5)
-    assert stage.last(do.Commit) == do.Commit(1, Origin.SPEECH, "")
+    assert (stage.last(do.Commit).origin, stage.last(do.Commit).text) == (Origin.SPEECH, "")
     stage.feed(on.TurnCommitted(1))
     error = stage.last(do.RecordError)
     assert (error.stage, error.code) == ("asr", "ASR_TIMEOUT")
@@ -78,11 +78,13 @@ def test_recognition_that_does_not_come_is_apologised_for(stage: Stage) -> None:
     assert stage.brain.history == (("assistant", "Sorry about that."),)
 
 
-def test_recognition_that_fails_is_apologised_for_at_once(stage: Stage) -> None:
+def test_recognition_that_fails_is_apologised_for_once_the_person_is_done(stage: Stage) -> None:
     stage.voice(1)
     stage.silence(0.6)
     stage.feed(on.TranscribeFailed(99, "ENGINE_FAILED"))
     assert not stage.all(do.Commit)
-    stage.feed(on.TranscribeFailed(1, "ENGINE_FAILED"))
+    stage.feed(on.TranscribeFailed(stage.snapshots[-1].revision, "ENGINE_FAILED"))
+    assert not stage.all(do.Commit)
+    stage.silence(2.0)
     stage.feed(on.TurnCommitted(1))
     assert stage.last(do.RecordError).code == "ASR_ENGINE_FAILED"

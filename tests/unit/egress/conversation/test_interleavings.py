@@ -5,11 +5,13 @@ import copy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.egress.conversation.driver import PATIENT_MODEL
 from tests.unit.egress.conversation.world import Faults, World
 from visavis.session.v1 import session_pb2
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
 from visavis_egress.conversation.commands import Anchors, Origin, State
+from visavis_egress.conversation.config import PROFILES, TurnTaking
 from visavis_egress.conversation.turns import Recovered, Turn
 
 # Derandomised: the same examples on every machine, so that a red build can be repeated.
@@ -29,6 +31,9 @@ actions = st.one_of(
     st.tuples(st.just("ready"), st.just(0.0)),
     st.tuples(st.just("leave"), st.just(0.0)),
     st.tuples(st.just("join"), st.just(0.0)),
+    st.tuples(st.just("stall"), st.sampled_from((0.3, 3.0))),
+    st.tuples(st.just("press"), st.sampled_from((0.3, 1.5))),
+    st.tuples(st.just("retake"), st.just(0.0)),
 )
 scripts = st.lists(st.tuples(seconds, actions), min_size=1, max_size=10)
 faults = st.builds(
@@ -55,27 +60,34 @@ recoveries = st.sampled_from(
         ),
     )
 )
+takings = st.sampled_from((*PROFILES.values(), PATIENT_MODEL, TurnTaking(interrupt_words=2)))
 endings = st.sampled_from(("", "", "", "drain", "end"))
 
 
 def perform(world: World, action: str, value: float, number: int) -> None:
     """Let one thing of the script happen."""
-    if action == "speak":
-        world.speak(value)
-    elif action == "type":
-        world.feed(on.TextTyped(f"typed {number}"))
-    elif action == "say":
+    if action == "ready" and not world.avatar.is_there:
+        return
+    events: dict[str, list[on.Event]] = {
+        "type": [on.TextTyped(f"typed {number}")],
         # A repeated request id now and then.
-        world.feed(on.SayRequested(f"request {0 if value else number}", f"say {number}"))
-    elif action == "lose":
+        "say": [on.SayRequested(f"request {0 if value else number}", f"say {number}")],
+        "ready": [on.AvatarReady()],
+        "stall": [on.MicrophoneStalled()],
+        "press": [on.TalkPressed()],
+        "retake": [on.TurnTakingChanged(list(PROFILES.values())[number % len(PROFILES)])],
+        "leave": [on.PersonLeft()],
+        "join": [on.PersonJoined(), on.MicrophoneReady()],
+    }
+    for event in events.get(action, ()):
+        world.feed(event)
+    if action in ("speak", "press"):
+        world.speak(value)
+    if action == "lose":
         world.lose_avatar(value)
-    elif action == "ready" and world.avatar.is_there:
-        world.feed(on.AvatarReady())
-    elif action == "leave":
-        world.feed(on.PersonLeft())
-    elif action == "join":
-        world.feed(on.PersonJoined())
-        world.feed(on.MicrophoneReady())
+    later = {"stall": on.MicrophoneFlows(), "press": on.TalkReleased()}
+    if action in later:
+        world.at(value, lambda: world.feed(later[action]))
 
 
 def finish(world: World, ending: str) -> None:
@@ -109,15 +121,16 @@ def finish(world: World, ending: str) -> None:
 
 
 @PROFILE
-@given(st.integers(0, 2**32), faults, recoveries, scripts, endings)
+@given(st.integers(0, 2**32), faults, recoveries, takings, scripts, endings)
 def test_no_order_of_arrival_breaks_a_conversation(
     seed: int,
     faults: Faults,
     recovered: Recovered | None,
+    taking: TurnTaking,
     script: list[tuple[float, tuple[str, float]]],
     ending: str,
 ) -> None:
-    world = World(seed, faults, copy.deepcopy(recovered))
+    world = World(seed, faults, copy.deepcopy(recovered), taking)
     world.at(0.1, world.bring_avatar)
     perform(world, "join", 0.0, 0)
     for number, (gap_s, (action, value)) in enumerate(script):
@@ -128,11 +141,11 @@ def test_no_order_of_arrival_breaks_a_conversation(
 
 
 @settings(PROFILE, max_examples=80)
-@given(st.integers(0, 2**32), scripts)
+@given(st.integers(0, 2**32), takings, scripts)
 def test_in_a_good_world_every_turn_is_answered_without_an_error(
-    seed: int, script: list[tuple[float, tuple[str, float]]]
+    seed: int, taking: TurnTaking, script: list[tuple[float, tuple[str, float]]]
 ) -> None:
-    world = World(seed, Faults())
+    world = World(seed, Faults(), taking=taking)
     world.bring_avatar()
     perform(world, "join", 0.0, 0)
     harmless = ("speak", "type", "say")

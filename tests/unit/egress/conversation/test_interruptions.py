@@ -12,19 +12,17 @@ from visavis_egress.conversation.commands import Origin, State
 from visavis_runtime import subjects
 
 
-def test_three_tenths_of_a_second_of_speech_stop_the_thinking(stage: Stage) -> None:
+def test_further_words_stop_the_thinking_for_good(stage: Stage) -> None:
     stage.ask()
-    stage.voice(0.29)
-    assert not [c for c in stage.all(do.Cancel) if c.epoch > subjects.epoch(1, 1)]
-    stage.voice(0.04)
+    stage.voice(0.5)
+    stage.silence(0.13)
+    assert stage.last(do.Cancel) == do.Cancel(subjects.epoch(1, 0))
+    stage.feed(on.Transcribed(stage.snapshots[-1].revision, "I mean"))
     assert stage.last(do.Cancel) == do.Cancel(subjects.epoch(1, 2))
     assert not stage.all(do.StopAudio)
     outcome = stage.last(do.RecordOutcome)
     assert (outcome.interrupted, outcome.heard_text) == (True, "")
-    stage.voice(0.5)
-    stage.silence(0.55)
-    stage.feed(on.Transcribed(stage.last(do.Transcribe).revision, "I mean that."))
-    stage.feed(on.TurnCommitted(2))
+    stage.say("I mean that.")
     assert stage.last(do.Generate).messages[1:] == (("user", "What is it? I mean that."),)
 
 
@@ -32,10 +30,13 @@ def test_three_tenths_of_a_second_of_speech_stop_the_speaking(stage: Stage) -> N
     stage.speaking()
     before = stage.now
     stage.voice(0.5)
-    assert stage.times(do.StopAudio) == [pytest.approx(before + 0.3, abs=0.04)]
+    assert stage.times(do.StopAudio) == [pytest.approx(before + 0.26, abs=0.04)]
     assert stage.all(do.StopAudio) == [do.StopAudio(1)]
     played = len(stage.all(do.PlayAudio))
     stage.feed(on.PlaybackFinished(2.1, interrupted=True))
+    assert not stage.all(do.RecordOutcome)  # it may still turn out to be no turn
+    stage.silence(0.13)
+    stage.feed(on.Transcribed(stage.snapshots[-1].revision, "But why?"))
     outcome = stage.last(do.RecordOutcome)
     assert outcome.interrupted
     assert outcome.heard_text == "one two three"
@@ -49,9 +50,13 @@ def test_three_tenths_of_a_second_of_speech_stop_the_speaking(stage: Stage) -> N
 def test_without_the_avatars_report_the_position_is_our_clocks(stage: Stage) -> None:
     stage.speaking()  # 0.5 s heard
     stage.wait(1)
-    stage.voice(0.32)
+    stage.voice(0.26)
+    assert stage.all(do.StopAudio)
+    stage.voice(0.1)
+    stage.silence(0.13)
+    stage.feed(on.Transcribed(stage.snapshots[-1].revision, "But why?"))
     assert not stage.all(do.RecordOutcome)
-    stage.silence(0.35)
+    stage.silence(0.2)
     assert stage.last(do.RecordOutcome).heard_text == "one two"
     stage.feed(on.PlaybackFinished(1.8, interrupted=True))
     assert len(stage.all(do.RecordOutcome)) == 1
@@ -75,12 +80,14 @@ def test_what_was_cancelled_is_never_heard_whatever_arrives(stage: Stage) -> Non
     assert stage.played == pcm
 
 
-def test_a_cough_while_the_avatar_speaks_is_ignored(stage: Stage) -> None:
+@pytest.mark.parametrize("text", ["", "Hm."])
+def test_a_cough_while_the_avatar_speaks_is_ignored(stage: Stage, text: str) -> None:
     stage.speaking()
-    stage.voice(0.2)
+    stage.voice(0.1)
     stage.silence(0.7)
-    assert len(stage.all(do.Transcribe)) == 1
+    stage.recognise(text)
     assert not stage.all(do.StopAudio)
+    assert len(stage.all(do.Commit)) == 1
     assert not stage.is_quiet()
     stage.wait(5)
     assert not stage.last(do.RecordOutcome).interrupted
@@ -88,10 +95,22 @@ def test_a_cough_while_the_avatar_speaks_is_ignored(stage: Stage) -> None:
 
 def test_a_cough_while_thinking_is_ignored(stage: Stage) -> None:
     stage.ask()
-    stage.voice(0.2)
+    stage.voice(0.1)
     stage.silence(0.7)
-    assert len(stage.all(do.Transcribe)) == 1
+    stage.recognise("Hm.")
     assert not stage.all(do.RecordOutcome)
+    assert len(stage.all(do.Commit)) == 1
+
+
+def test_a_short_word_stops_the_speaking_once_it_is_understood(stage: Stage) -> None:
+    stage.speaking()
+    stage.voice(0.16)
+    stage.silence(0.13)
+    assert not stage.all(do.StopAudio)
+    stage.silence(0.3)
+    stage.recognise("No.")
+    assert len(stage.all(do.StopAudio)) == 1
+    assert stage.last(do.Commit).text == "No."
 
 
 def test_words_spoken_before_an_answer_began_are_not_lost_for_a_short_last_one(
@@ -99,14 +118,13 @@ def test_words_spoken_before_an_answer_began_are_not_lost_for_a_short_last_one(
 ) -> None:
     stage.voice(1)
     stage.silence(0.55)
-    stage.feed(on.Transcribed(1, "First."))
+    stage.recognise("First.")
     stage.voice(1)  # further words, while the first turn is still being stored
     stage.silence(0.4)
     stage.voice(0.1)
     stage.feed(on.TurnCommitted(1))
     stage.silence(0.6)
-    assert stage.last(do.Transcribe).revision == 2
-    stage.feed(on.Transcribed(2, "Second."))
+    stage.recognise("Second.")
     assert stage.last(do.Commit).text == "Second."
 
 
@@ -120,7 +138,9 @@ def test_a_typed_text_interrupts_and_is_answered(stage: Stage) -> None:
     stage.wait(1)
     stage.feed(on.TextTyped("Stop it."))
     assert stage.all(do.StopAudio) == [do.StopAudio(1)]
-    assert stage.last(do.Commit) == do.Commit(2, Origin.TEXT, "Stop it.")
+    assert stage.last(do.Commit) == do.Commit(
+        2, Origin.TEXT, "Stop it.", floor=subjects.epoch(1, 2)
+    )
     assert not any(shown.text == "Stop it." for shown in stage.all(do.UserCaption))
     assert stage.last(do.RecordTranscript).text == "Stop it."
     stage.feed(on.TurnCommitted(2))
@@ -178,7 +198,7 @@ def test_words_of_a_person_whose_connection_is_made_anew_are_not_lost(stage: Sta
     stage.wait(0.2)
     stage.feed(on.PersonJoined())
     stage.silence(0.55)
-    stage.feed(on.Transcribed(stage.last(do.Transcribe).revision, "What is it?"))
+    stage.recognise("What is it?")
     assert stage.last(do.Commit).text == "What is it?"
 
 

@@ -17,6 +17,7 @@ def test_the_beginning_voids_what_older_holders_left_and_prepares_the_apology() 
     assert [entry.command for entry in stage.log] == [
         do.Cancel(first),
         do.Synthesize(0, first, 0, 0, "Sorry about that."),
+        do.RecordPhraseOff("disclosure"),
         do.SetState(State.INITIALIZING),
     ]
     assert stage.brain.checkpoint() == do.SaveCheckpoint(0, (), first)
@@ -40,7 +41,9 @@ def test_the_greeting_comes_with_the_microphone() -> None:
     stage.wait(1)
     assert not stage.all(do.Commit)
     stage.feed(on.MicrophoneReady())
-    assert stage.all(do.Commit) == [do.Commit(0, Origin.GREETING, "Hello there.")]
+    assert stage.all(do.Commit) == [
+        do.Commit(0, Origin.GREETING, "Hello there.", floor=subjects.epoch(1, 1))
+    ]
     assert not stage.all(do.Generate)
     stage.feed(on.TurnCommitted(0))
     ask = stage.last(do.Generate)
@@ -64,12 +67,16 @@ def test_the_greeting_comes_three_seconds_after_joining_without_a_microphone() -
 def test_a_spoken_question_is_committed_before_it_is_asked(stage: Stage) -> None:
     stage.voice(1)
     stage.silence(0.55)
-    assert stage.shows(State.THINKING)
     assert not stage.is_quiet()
-    stage.feed(on.Transcribed(stage.last(do.Transcribe).revision, "What is it?"))
-    assert stage.all(do.UserCaption) == [do.UserCaption("SG_user_1_1", "What is it?")]
+    stage.recognise("What is it?")
+    assert stage.all(do.UserCaption) == [
+        do.UserCaption("SG_user_1_1", "What is it?", final=False),
+        do.UserCaption("SG_user_1_1", "What is it?"),
+    ]
     assert stage.all(do.RecordTranscript) == [do.RecordTranscript(1, "What is it?")]
-    assert stage.all(do.Commit) == [do.Commit(1, Origin.SPEECH, "What is it?")]
+    assert stage.all(do.Commit) == [
+        do.Commit(1, Origin.SPEECH, "What is it?", floor=subjects.epoch(1, 1))
+    ]
     assert not stage.all(do.Generate)
     stage.feed(on.TurnCommitted(1))
     assert stage.all(do.Generate) == [
@@ -135,7 +142,9 @@ def test_noise_without_words_is_no_turn(stage: Stage) -> None:
 def test_say_waits_for_its_turn_and_interrupts_nothing(stage: Stage) -> None:
     pcm = stage.speaking(seconds=2.0)
     stage.feed(on.SayRequested("r1", "Announcement."))
-    assert stage.last(do.Commit) == do.Commit(2, Origin.SAY, "Announcement.", "r1")
+    assert stage.last(do.Commit) == do.Commit(
+        2, Origin.SAY, "Announcement.", "r1", subjects.epoch(1, 2)
+    )
     stage.feed(on.TurnCommitted(2))
     stage.wait(0.5)
     assert not stage.all(do.StopAudio)
@@ -157,7 +166,7 @@ def test_say_does_not_begin_over_the_persons_words(stage: Stage) -> None:
     stage.voice(0.5)
     stage.silence(0.55)
     assert not stage.all(do.Generate)
-    stage.feed(on.Transcribed(1, ""))
+    stage.recognise("")
     assert stage.last(do.Generate).verbatim == "Announcement."
 
 

@@ -11,11 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from tests.unit.egress.conversation.driver import GREETING, Stage, frame, seconds_of, sound
+from tests.unit.egress.conversation.driver import (
+    GREETING,
+    PATIENT_MODEL,
+    Stage,
+    frame,
+    seconds_of,
+    sound,
+)
 from tests.unit.egress.conversation.judge import Judge
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
-from visavis_egress.conversation.config import FRAME_S, RATE_OUT_HZ
+from visavis_egress.conversation.config import FRAME_S, RATE_OUT_HZ, TurnTaking
 from visavis_egress.conversation.turns import Recovered
 
 TICK_S = 0.05
@@ -65,7 +72,13 @@ class Avatar:
 class World:
     """One session from its beginning to its silence."""
 
-    def __init__(self, seed: int, faults: Faults, recovered: Recovered | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        faults: Faults,
+        recovered: Recovered | None = None,
+        taking: TurnTaking = PATIENT_MODEL,
+    ) -> None:
         self._random, self._faults = Random(seed), faults
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -73,7 +86,7 @@ class World:
         self._published: dict[int, list[on.Event]] = {}
         self.is_silent = False
         self.avatar = Avatar()
-        self.stage = Stage(GREETING, generation=2, recovered=recovered)
+        self.stage = Stage(GREETING, generation=2, recovered=recovered, taking=taking)
         self.judge = Judge(self.stage, self._keys, recovered or Recovered())
         for logged in tuple(self.stage.log):
             self._handle(logged.command)
@@ -157,6 +170,8 @@ class World:
         self.judge.see(command)
         handlers: dict[type[do.Command], Callable[..., None]] = {
             do.Transcribe: self._transcribe,
+            do.ScoreText: lambda c: self.send(on.TextScored(c.revision, self._score())),
+            do.ScoreSound: lambda c: self.send(on.SoundScored(c.revision, self._score())),
             do.Commit: self._commit,
             do.Generate: self._generate,
             do.Synthesize: lambda c: self._synthesize(c.epoch, c.sentence, c.text),
@@ -169,11 +184,17 @@ class World:
             handler(command)
 
     def _transcribe(self, command: do.Transcribe) -> None:
-        if self._chance(self._faults.failure):
-            self.send(on.TranscribeFailed(command.revision, "ENGINE_FAILED"))
+        revision = command.revision
+        if command.partial:
+            self.send(on.PartlyTranscribed(revision, f"p{revision}"))
+        elif self._chance(self._faults.failure):
+            self.send(on.TranscribeFailed(revision, "ENGINE_FAILED"))
         else:
-            text = "" if self._chance(0.1) else f"r{command.revision}"
-            self.send(on.Transcribed(command.revision, text))
+            text = self._random.choice(("", "Mm-hm.", *[f"r{revision}"] * 8))
+            self.send(on.Transcribed(revision, text, self._random.choice((0.0, 0.1, 0.9, 0.9))))
+
+    def _score(self) -> float | None:
+        return self._random.choice((None, 0.0, 0.3, 0.9, 1.0))
 
     def _commit(self, command: do.Commit) -> None:
         event: on.Event = on.TurnCommitted(command.turn)
