@@ -177,9 +177,11 @@ async def test_turn_taking_is_merged_at_the_start_and_replaced_by_a_change(
     control = await setting.bus.serve(subjects.control(sid), setting.worker.answer)
     resolved = (await _spec(setting, sid)).resolved
     patient, manual = api.TurnTaking.PROFILE_PATIENT, api.TurnTaking.PROFILE_MANUAL
-    minute = Duration(seconds=60)
     assert resolved.turn_taking == api.TurnTaking(
-        profile=patient, interrupt_words=2, nudge_after=minute
+        profile=patient,
+        mid_delay=Duration(seconds=2),
+        interrupt_words=2,
+        nudge_after=Duration(seconds=60),
     )
     assert (resolved.disclosure, bool(resolved.pardon), bool(resolved.nudge)) == ("", True, True)
     wanted = api.TurnTaking(profile=manual, interruptible=False)
@@ -200,6 +202,9 @@ async def test_turn_taking_that_cannot_be_is_named(setting: Setting) -> None:
     long = await refused(setting.api.create("nova", overrides=overrides))
     assert long.code == grpc.StatusCode.INVALID_ARGUMENT
     assert long.fields == {"overrides.turn_taking.min_delay": "OUT_OF_RANGE"}
+    overrides.turn_taking.min_delay.CopyFrom(Duration(seconds=3))
+    unordered = await refused(setting.api.create("ada", overrides=overrides))
+    assert unordered.fields == {"overrides.turn_taking.mid_delay": "OUT_OF_ORDER"}
     sid = await setting.settled()
     wrong = api.TurnTaking(dip=Duration(nanos=-1), interrupt_words=11)
     named = await refused(setting.api.update(sid, turn_taking=wrong))
