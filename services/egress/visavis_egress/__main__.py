@@ -69,6 +69,7 @@ def _parts(
     room = LiveKitRoom(
         settings.livekit_url,
         admin.agent_token(sid),
+        lambda: admin.create(sid),
         person=spec.participant_identity,
         avatar=publisher,
     )

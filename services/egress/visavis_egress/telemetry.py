@@ -10,6 +10,12 @@ SLOTS = Gauge("vv_session_slots", "Sessions this process can hold")
 
 TAKE_OVERS_TOTAL = Counter("vv_take_overs_total", "Sessions taken over from another holder")
 
+ROOM_RECONNECTS_TOTAL = Counter(
+    "vv_room_reconnects_total",
+    "Agents' connections to rooms: reconnecting, reconnected, room_made_anew",
+    ["step"],
+)
+
 TURNS_TOTAL = Counter("vv_turns_total", "Turns by origin and outcome", ["origin", "outcome"])
 
 ERRORS_TOTAL = Counter("vv_session_errors_total", "Error events of sessions", ["stage", "code"])
