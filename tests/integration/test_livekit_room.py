@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from livekit import api as livekit
@@ -11,6 +12,7 @@ from livekit import rtc
 from tests.support.caller import Caller
 from tests.support.servers import LiveKitServer, running_livekit
 from tests.support.waiting import until
+from visavis_egress.livekit_admin import LiveKitAdmin
 from visavis_egress.livekit_room import LiveKitRoom
 from visavis_egress.room import EndAsked, InterruptAsked, RoomEvent, TurnEndAsked, TurnStartAsked
 
@@ -45,10 +47,11 @@ class Meeting:
 async def meeting() -> AsyncIterator[Meeting]:
     events: list[RoomEvent] = []
     async with running_livekit() as server, AsyncExitStack() as stack:
-        url = server.url.replace("ws://", "http://")
-        async with livekit.LiveKitAPI(url, server.api_key, server.api_secret) as admin:
-            await admin.room.create_room(livekit.CreateRoomRequest(name="r"))
-        room = LiveKitRoom(server.url, _token(server, AGENT), person=PERSON, avatar="avatar-r")
+        admin = LiveKitAdmin(server.url, server.api_key, server.api_secret)
+        stack.push_async_callback(admin.aclose)
+        await admin.create("r")
+        token, make = _token(server, AGENT), partial(admin.create, "r")
+        room = LiveKitRoom(server.url, token, make, person=PERSON, avatar="avatar-r")
         stack.push_async_callback(room.aclose)
         await room.open(events.append)
         person, stranger = [

@@ -34,6 +34,10 @@ class Observed:
         """The newest state; empty before the first."""
         return self.agent_states[-1][1] if self.agent_states else ""
 
+    def listens_since(self, when: float) -> bool:
+        """The agent listens, and said so after that."""
+        return self.agent_state == "listening" and self.agent_states[-1][0] > when
+
     def said_by(self, sender: str) -> str:
         """All final words of one participant, in the order they began."""
         final = [one for one in self.segments if one.sender == sender and one.final]
