@@ -27,6 +27,13 @@ STEP_SECONDS = Histogram(
     buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0),
 )
 
+SCORE_SECONDS = Histogram(
+    "vv_turn_score_seconds",
+    "How long a scorer of the turn's end took, by outcome: scored, or why there is no score",
+    ["scorer", "outcome"],
+    buckets=(0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0),
+)
+
 _STEPS = (
     "endpoint",
     "transcript",
