@@ -11,7 +11,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SOURCES = $(wildcard services/*/visavis_* deploy/local deploy/nats proto/generate.py tests)
 
-.PHONY: help env setup demo check test test-long test-containers unit format lock proto proto-check clean
+.PHONY: help env setup demo check test test-containers unit format lock proto proto-check clean
 
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -35,10 +35,7 @@ check: env ## format, lint, types, fences, size budget, unit tests: under a minu
 	@$(BIN)/pytest -q tests/unit
 
 test: setup check ## everything that a laptop can run, real servers included: under 25 minutes
-	@$(BIN)/pytest --durations=10 -m "not long" $(wildcard tests/contract tests/integration tests/e2e tests/chaos tests/browser)
-
-test-long: setup ## what waits for the time-outs of others: LiveKit restarted
-	@$(BIN)/pytest -m long --timeout 300 tests/chaos
+	@$(BIN)/pytest --durations=10 $(wildcard tests/contract tests/integration tests/e2e tests/chaos tests/browser)
 
 test-containers: env ## images, a conversation through the compose file; needs an engine
 	@$(BIN)/python -m tests.containers

@@ -62,6 +62,7 @@ MAY_PUBLISH = {
         "$JS.ACK.domain.account.VV_JOBS.egress.1.2.3.4.5.6",
         *(f"vv.work.{stage}.{SID}" for stage in ("asr", "llm", "tts")),
         f"vv.cancel.{SID}",
+        f"vv.score.{SID}",
         *(f"vv.event.{kind}.{SID}" for kind in ("lease", "checkpoint", "turn", "session")),
         f"$KV.vv_sessions.{SID}.status",
         *(f"{API}.STREAM.MSG.GET.{one}" for one in ("KV_vv_sessions", "VV_EVENTS", "VV_RESULTS")),
@@ -92,10 +93,12 @@ NOBODY_MAY_PUBLISH = {
     "_INBOX.x",
     "_INBOX_other.x",
 }
+# A subject, or a subject and the queue it is shared in.
 MAY_SUBSCRIBE = {
     "provision": {"_INBOX_provision.>"},
     "token": {"_INBOX_token.>", "vv.event.*.*", f"vv.event.*.{SID}"},
-    **{stage: {f"_INBOX_{stage}.>", "vv.cancel.*"} for stage in ("asr", "llm", "tts")},
+    **{stage: {f"_INBOX_{stage}.>", "vv.cancel.*"} for stage in ("asr", "tts")},
+    "llm": {"_INBOX_llm.>", "vv.cancel.*", "vv.score.* llm", f"vv.score.{SID} llm"},
     "egress": {
         "_INBOX_egress.>",
         *(f"vv.result.{stage}.{SID}" for stage in ("asr", "llm", "tts", "*")),
@@ -104,6 +107,7 @@ MAY_SUBSCRIBE = {
 }
 NOBODY_MAY_SUBSCRIBE = {
     *(">", "vv.>", "vv.work.*.*", f"vv.work.asr.{SID}", "vv.job.egress.*", "vv.dlq.*.*"),
+    *("vv.score.*", f"vv.score.{SID}", "vv.score.* other"),
     *("$KV.vv_sessions.>", "$JS.>", "$JS.EVENT.>", "$SYS.>", "_INBOX.>", "_INBOX_other.>"),
 }
 EVERY_SUBJECT = NOBODY_MAY_PUBLISH.union(*MAY_PUBLISH.values())
@@ -156,8 +160,9 @@ async def raw(url: str, user: str, refused: set[str]) -> AsyncIterator[Client]:
     """A connection that collects what it is refused, in lower case."""
 
     async def note(error: Exception) -> None:
-        found = re.search(r'permissions violation for .* to "([^"]+)"', str(error).lower())
-        refused.add(found[1] if found else repr(error))
+        told = r'permissions violation for .* to "([^"]+)"(?: using queue "([^"]+)")?'
+        found = re.search(told, str(error).lower())
+        refused.add(" ".join(filter(None, found.groups())) if found else repr(error))
 
     client = await nats.connect(
         url,
@@ -187,7 +192,7 @@ async def test_a_user_may_publish_what_it_needs_and_nothing_else(url: str, user:
 
 
 def test_every_entry_is_tried() -> None:
-    entries = re.findall(r'user: (\w+), |"([^"\s]*[.*>][^"\s]*)"', PERMISSIONS.read_text())
+    entries = re.findall(r'user: (\w+), |"([^"\n]*[.*>][^"\n]*)"', PERMISSIONS.read_text())
     user = ""
     for named, entry in entries:
         user = named or user
@@ -201,8 +206,9 @@ def test_every_entry_is_tried() -> None:
 async def test_a_user_may_listen_to_what_it_needs_and_nothing_else(url: str, user: str) -> None:
     refused: set[str] = set()
     async with raw(url, user, refused) as client:
-        for subject in sorted(EVERY_SUBSCRIPTION):
-            await client.subscribe(subject)
+        for one in sorted(EVERY_SUBSCRIPTION):
+            subject, _, queue = one.partition(" ")
+            await client.subscribe(subject, queue=queue)
             await client.flush()
         expected = {one.lower() for one in EVERY_SUBSCRIPTION - MAY_SUBSCRIBE[user]}
         with suppress(AssertionError):  # the comparison below says more
@@ -294,6 +300,21 @@ async def test_a_holder_answers_its_callers_and_reaches_no_other_inbox(connect: 
     for _ in range(3):
         assert await token.request(subjects.control(SID), b"?", timeout_s=2) == b"answer"
     await egress.ping()
+
+
+async def test_a_worker_answers_questions_for_scores_and_reaches_no_other_inbox(
+    connect: Connect,
+) -> None:
+    egress, llm = await connect("egress"), await connect("llm")
+
+    async def answer(_: object) -> bytes:
+        return b"score"
+
+    await llm.serve(subjects.score("*"), answer, queue="llm")
+    for _ in range(3):
+        assert await egress.request(subjects.score(SID), b"?", timeout_s=2) == b"score"
+    for bus in (egress, llm):
+        await bus.ping()
 
 
 async def test_the_services_hold_a_conversation_under_their_users(world: World) -> None:

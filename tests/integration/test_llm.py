@@ -286,3 +286,59 @@ async def test_a_session_speaks_with_the_real_server(place: Workplace, tmp_path:
     assert last.finish_reason in ("stop", "length")
     texts = [text for _, text in await sentences_to_speak(place)]
     assert texts == list(last.sentences)
+
+
+FINISHED = (
+    *("what time do you open tomorrow", "how much does delivery cost", "no thanks that is all"),
+    *("what is the capital of France", "do you sell coffee machines", "where can I park my car"),
+    *("I would like to book a table for two", "could you please repeat that a little more slowly"),
+    *("when does the next train to Berlin leave", "I don't understand the question"),
+    *("are you open on Sundays", "what's the weather like today", "why is the sky blue"),
+    *("can I return a kettle I bought two weeks ago", "my name is Anna and I have a problem"),
+    *("tell me something about the history of this town", "I think the blue one is better"),
+    *("can you show me the way to the station", "how long does the journey take"),
+    *("please send me the bill by email",),
+)
+
+
+async def test_a_worker_scores_finished_turns_above_cut_ones(
+    place: Workplace, tmp_path: Path
+) -> None:
+    """By the real model over the bus; while it talks to somebody else, too."""
+    async with embedded(tmp_path) as base_url:
+        await place.start("llm", BASE_URL=base_url, MODEL="m")
+        took_s = []
+
+        async def score(text: str) -> float:
+            request = pb.ScoreRequest(session_id=place.session, text=text, before="Hello.")
+            asked_at = time.monotonic()
+            data = await place.bus.request(
+                subjects.score(place.session), request.SerializeToString(), timeout_s=2
+            )
+            took_s.append(time.monotonic() - asked_at)
+            reply = pb.ScoreReply.FromString(data)
+            assert not reply.HasField("error"), reply
+            return reply.probability
+
+        async def lower(lose: int) -> list[tuple[float, float]]:
+            """Scores whole and without the last words; a recogniser ends both with a stop."""
+            cuts = [" ".join(one.split()[:-lose]) for one in FINISHED]
+            return [
+                (await score(f"{one}."), await score(f"{cut}."))
+                for one, cut in zip(FINISHED, cuts, strict=True)
+            ]
+
+        pairs = await lower(1)
+        print("whole and cut:", [f"{whole:.2f} {cut:.2f}" for whole, cut in pairs])
+        assert sum(whole > cut for whole, cut in pairs) >= 18
+        assert statistics.median(whole for whole, _ in pairs) > 0.4
+        assert statistics.median(cut for _, cut in pairs) < 0.1
+        alone_ms = statistics.median(took_s) * 1000
+        await place.give("llm", work(place, text="Tell me a long story about the sea."))
+        took_s.clear()
+        while not await place.stored(
+            pb.GenerateResult, subjects.RESULTS, subjects.result("llm", place.session)
+        ):
+            await score("what time do you open tomorrow")
+        print(f"a score takes {alone_ms:.0f} ms, beside an answer {max(took_s) * 1000:.0f} ms")
+        assert max(took_s) < 0.5

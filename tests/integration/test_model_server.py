@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
@@ -91,3 +92,24 @@ async def test_sigterm_ends_it_in_the_middle_of_an_answer(server: ServerProcess)
             with pytest.raises(aiohttp.ClientError):
                 await answer.content.read()
     assert server.exit_status == 0
+
+
+async def test_one_token_does_not_wait_for_answers_in_progress(server: ServerProcess) -> None:
+    """As many answers as there are slots and one more, which waits; it may be given up."""
+    one_token = {"prompt": "Caller: what time is it", "max_tokens": 1, "logprobs": 20}
+    chats = _url(server, "/v1/chat/completions")
+    async with aiohttp.ClientSession() as client, AsyncExitStack() as stack:
+        for _ in range(4):
+            answer = await stack.enter_async_context(client.post(chats, json=TELL))
+            await answer.content.readline()
+        waiting = asyncio.create_task(client.post(chats, json=TELL | {"max_tokens": 1}))
+        for _ in range(3):
+            async with asyncio.timeout(1.5):
+                url = _url(server, "/v1/completions")
+                async with client.post(url, json=one_token) as scored:
+                    logprobs = (await scored.json())["choices"][0]["logprobs"]
+            assert len(logprobs["content"][0]["top_logprobs"]) == 20
+        assert not waiting.done()
+        await stack.aclose()  # the four callers go
+        async with asyncio.timeout(5):
+            assert (await (await waiting).text()).endswith("data: [DONE]\n\n")

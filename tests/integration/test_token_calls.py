@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import grpc
 import jwt
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from deploy.nats.provision import provision
 from tests.support.servers import running_nats
@@ -164,6 +165,77 @@ async def test_a_change_is_stored_and_the_holder_told(setting: Setting) -> None:
     before.resolved.voice, before.resolved.instructions = "other", ""
     assert await _spec(setting, sid) == before
     await control.aclose()
+
+
+async def test_turn_taking_is_merged_at_the_start_and_replaced_by_a_change(
+    setting: Setting,
+) -> None:
+    overrides = api.SessionOverrides(disclosure=False)
+    overrides.turn_taking.interrupt_words = 2
+    made = await setting.api.create("ada", overrides=overrides)
+    sid = made.session.session_id
+    control = await setting.bus.serve(subjects.control(sid), setting.worker.answer)
+    resolved = (await _spec(setting, sid)).resolved
+    patient, manual = api.TurnTaking.PROFILE_PATIENT, api.TurnTaking.PROFILE_MANUAL
+    assert resolved.turn_taking == api.TurnTaking(
+        profile=patient,
+        mid_delay=Duration(seconds=2),
+        interrupt_words=2,
+        nudge_after=Duration(seconds=60),
+    )
+    assert (resolved.disclosure, bool(resolved.pardon), bool(resolved.nudge)) == ("", True, True)
+    wanted = api.TurnTaking(profile=manual, interruptible=False)
+    await setting.api.update(sid, "turn_taking", turn_taking=wanted, voice="ignored")
+    assert (await _spec(setting, sid)).resolved.turn_taking == wanted
+    assert setting.worker.asked[-1].WhichOneof("call") == "update"
+    # Who names no profile gets the character's, but none of its other numbers.
+    await setting.api.update(sid, turn_taking=api.TurnTaking(speculation=False))
+    replaced = (await _spec(setting, sid)).resolved
+    assert replaced.turn_taking == api.TurnTaking(profile=patient, speculation=False)
+    assert replaced.voice == resolved.voice
+    await control.aclose()
+
+
+async def test_turn_taking_that_cannot_be_is_named(setting: Setting) -> None:
+    overrides = api.SessionOverrides()
+    overrides.turn_taking.min_delay.CopyFrom(Duration(seconds=6))
+    long = await refused(setting.api.create("nova", overrides=overrides))
+    assert long.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert long.fields == {"overrides.turn_taking.min_delay": "OUT_OF_RANGE"}
+    overrides.turn_taking.min_delay.CopyFrom(Duration(seconds=3))
+    unordered = await refused(setting.api.create("ada", overrides=overrides))
+    assert unordered.fields == {"overrides.turn_taking.mid_delay": "OUT_OF_ORDER"}
+    sid = await setting.settled()
+    wrong = api.TurnTaking(dip=Duration(nanos=-1), interrupt_words=11)
+    named = await refused(setting.api.update(sid, turn_taking=wrong))
+    assert named.fields == {
+        "changes.turn_taking.dip": "OUT_OF_RANGE",
+        "changes.turn_taking.interrupt_words": "OUT_OF_RANGE",
+    }
+    empty = await refused(setting.api.update(sid, "turn_taking", voice="x"))
+    assert empty.fields == {"changes.turn_taking": "REQUIRED"}
+    kept = (await _spec(setting, sid)).resolved.turn_taking
+    assert kept == api.TurnTaking(profile=api.TurnTaking.PROFILE_BALANCED)
+
+
+async def test_a_text_may_be_said_so_that_nothing_stops_it(setting: Setting) -> None:
+    sid = await setting.settled()
+    control = await setting.bus.serve(subjects.control(sid), setting.worker.answer)
+    await setting.api.say(sid, "A legal notice.", uninterruptible=True)
+    await setting.api.say(sid, "And what else?")
+    assert [request.say.uninterruptible for request in setting.worker.asked] == [True, False]
+    await control.aclose()
+
+
+async def test_an_event_of_the_character_is_shown(setting: Setting) -> None:
+    sid = await setting.settled()
+    off = api.CharacterEvent(step=api.CharacterEvent.STEP_PHRASE_SWITCHED_OFF, phrase="disclosure")
+    record = pipeline.EventRecord(event=api.SessionEvent(character=off))
+    await setting.worker.tell(sid, "character", record)
+    async with asyncio.timeout(10):
+        async for response in setting.api.watch(sid):
+            assert response.event.character == off
+            break
 
 
 async def test_two_changes_at_once_both_stand(setting: Setting) -> None:

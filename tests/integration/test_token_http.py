@@ -111,6 +111,7 @@ async def test_the_standard_endpoint_gives_a_room_of_the_named_character(door: D
         "provider": "none", "mode": "audio_only", "app_id": "", "avatar_id": "", "region": "",
     }  # fmt: skip
     assert about["expires_at"].endswith("+00:00")
+    assert about["turn_taking"] == {"profile": "patient"}
     spec = await door.spec(about["session_id"])
     assert (spec.character, spec.participant_identity) == ("ada", "ann")
     assert dict(spec.metadata) == {"room_name": "lobby"}

@@ -15,7 +15,7 @@ from types import TracebackType
 import numpy as np
 import soxr
 from livekit import rtc
-from livekit.rtc.participant import UnpublishTrackError
+from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
 
 from tests.support.observed import Observed
 from tests.support.recording import RATE_HZ, Recording, Samples
@@ -28,6 +28,9 @@ QUEUE_MS = 100
 POLL_S = 0.02
 UNPUBLISH_S = 1.0
 RECONNECT_S = 20.0
+
+REFUSALS = (rtc.ConnectError, PublishTrackError)
+"""What a join raises when there is no room, or it is lost meanwhile."""
 
 STATE_ATTRIBUTE = "lk.agent.state"
 BEHALF_ATTRIBUTE = "lk.publish_on_behalf"
@@ -83,6 +86,11 @@ class Caller:
     def identity(self) -> str:
         """The person's own."""
         return self.room.local_participant.identity
+
+    @property
+    def is_connected(self) -> bool:
+        """In the room; False, too, while the SDK makes a lost connection anew."""
+        return self.room.connection_state == rtc.ConnectionState.CONN_CONNECTED
 
     @property
     def agent(self) -> str:
@@ -283,4 +291,7 @@ class _Ears:
         except rtc.StreamError:
             return
         attributes = reader.info.attributes or {}
+        segment.text = text
         segment.final = attributes.get("lk.transcription_final") == "true"
+        if not segment.final:
+            segment.drafts.append(text)

@@ -135,9 +135,10 @@ class FakeAdmin:
     acts: list[tuple[str, str]] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
 
-    async def create(self, session_id: str) -> None:
+    async def create(self, session_id: str) -> str:
         self._note("create", session_id)
         self.rooms.add(session_id)
+        return f"RM_{session_id}"
 
     async def delete(self, session_id: str) -> None:
         self._note("delete", session_id)

@@ -14,6 +14,8 @@ class Segment:
     last: float
     text: str = ""
     final: bool = False
+    drafts: list[str] = field(default_factory=list)
+    """Texts that were not final yet, in order."""
 
 
 @dataclass
@@ -31,6 +33,10 @@ class Observed:
     def agent_state(self) -> str:
         """The newest state; empty before the first."""
         return self.agent_states[-1][1] if self.agent_states else ""
+
+    def listens_since(self, when: float) -> bool:
+        """The agent listens, and said so after that."""
+        return self.agent_state == "listening" and self.agent_states[-1][0] > when
 
     def said_by(self, sender: str) -> str:
         """All final words of one participant, in the order they began."""

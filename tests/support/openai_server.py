@@ -70,6 +70,12 @@ class OpenAIServer:
         self.peers: set[object] = set()
         """Address and port of every connection that asked for an answer."""
         self.is_healthy = True
+        self.completion: dict[str, Any] | None = None
+        """What plain completions get; None: status `completion_status`."""
+        self.completion_status = 404
+        self.completion_s = 0.0
+        self.completions: list[dict[str, Any]] = []
+        """The bodies that asked for one."""
         self._port = port
         self._arrived = asyncio.Condition()
         self._runner: web.AppRunner | None = None
@@ -96,6 +102,7 @@ class OpenAIServer:
         app = web.Application()
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/completions", self._complete)
         # Only with this does a handler learn at once that the caller has gone.
         self._runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
@@ -127,6 +134,13 @@ class OpenAIServer:
         if not self.is_healthy:
             return web.Response(status=503)
         return web.json_response({"object": "list", "data": [{"id": "fixed", "object": "model"}]})
+
+    async def _complete(self, incoming: web.Request) -> web.Response:
+        self.completions.append(await incoming.json())
+        await asyncio.sleep(self.completion_s)
+        if self.completion is None:
+            return web.json_response({"error": "scripted"}, status=self.completion_status)
+        return web.json_response(self.completion)
 
     async def _chat(self, incoming: web.Request) -> web.StreamResponse:
         request = Request(await incoming.json(), incoming.headers)

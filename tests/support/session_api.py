@@ -74,9 +74,16 @@ class SessionApi:
         request = api.EndSessionRequest(session_id=session_id)
         return (await self.stub.EndSession(request, **self._options)).session
 
-    async def say(self, session_id: str, text: str, request_id: str = "") -> int:
+    async def say(
+        self, session_id: str, text: str, request_id: str = "", *, uninterruptible: bool = False
+    ) -> int:
         """Have a text spoken; the number of its turn."""
-        request = api.SayRequest(session_id=session_id, text=text, request_id=request_id)
+        request = api.SayRequest(
+            session_id=session_id,
+            text=text,
+            request_id=request_id,
+            uninterruptible=uninterruptible,
+        )
         return (await self.stub.Say(request, **self._options)).turn
 
     async def list(
@@ -99,11 +106,17 @@ class SessionApi:
         request = api.InterruptRequest(session_id=session_id)
         return await self.stub.Interrupt(request, **self._options)
 
-    async def update(self, session_id: str, *mask: str, **changes: str) -> api.Session:
+    async def update(
+        self,
+        session_id: str,
+        *mask: str,
+        turn_taking: api.TurnTaking | None = None,
+        **changes: str,
+    ) -> api.Session:
         """Change it from its next turn on; without a mask, what is given."""
         request = api.UpdateSessionRequest(
             session_id=session_id,
-            changes=api.SessionChanges(**changes),
+            changes=api.SessionChanges(turn_taking=turn_taking, **changes),
             update_mask=FieldMask(paths=mask),
         )
         return (await self.stub.UpdateSession(request, **self._options)).session

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from dataclasses import dataclass
 from functools import partial
 
 from visavis.pipeline.v1 import pipeline_pb2 as pb
@@ -15,18 +16,29 @@ from visavis_egress.lease import Lease, LeaseTimes
 from visavis_egress.livekit_admin import LiveKitAdmin
 from visavis_egress.livekit_room import LiveKitRoom
 from visavis_egress.room import agent_identity, avatar_identity
+from visavis_egress.scorers import SoundScorer
 from visavis_egress.seat import OnPlayback
 from visavis_egress.session import Parts
 from visavis_egress.settings import Settings
 from visavis_egress.silero import SileroDetection
+from visavis_egress.smart_turn import SmartTurn
 from visavis_egress.spatius_avatar import Account, Seat, SpatiusAvatar, silence_telemetry
-from visavis_egress.vad import WINDOW_BYTES
+from visavis_egress.text_scorer import BusTextScorer
+from visavis_egress.vad import WINDOW_BYTES, VoiceDetection
 from visavis_egress.worker import Worker
 from visavis_egress.works import Works
 from visavis_runtime import lifecycle
 from visavis_runtime.bus import Bus
 from visavis_runtime.health import Health
 from visavis_runtime.settings import load
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The models that hear; all sessions of the process share them."""
+
+    voice: VoiceDetection
+    turn_end: SoundScorer | None
 
 
 def main() -> None:
@@ -36,6 +48,9 @@ def main() -> None:
         silence_telemetry()
     detection = SileroDetection()
     detection.detector().probability(bytes(WINDOW_BYTES))  # the first run is a slow one
+    smart_turn = SmartTurn() if settings.sound_scorer else None
+    if smart_turn:
+        smart_turn.probability(bytes(WINDOW_BYTES))
 
     async def serve(bus: Bus, _: Health, stopping: asyncio.Event) -> None:
         secret = settings.livekit_api_secret.get_secret_value()
@@ -43,7 +58,7 @@ def main() -> None:
         hall = Hall(
             bus,
             admin,
-            partial(_parts, settings, bus, admin, detection),
+            partial(_parts, settings, bus, admin, Listening(detection, smart_turn)),
             partial(_identity, settings),
             instance=f"{socket.gethostname()}-{os.getpid()}",
             lease_times=LeaseTimes(settings.lease_s),
@@ -60,7 +75,7 @@ def _parts(
     settings: Settings,
     bus: Bus,
     admin: LiveKitAdmin,
-    detection: SileroDetection,
+    listening: Listening,
     lease: Lease,
     spec: pb.SessionSpec,
 ) -> Parts:
@@ -69,6 +84,7 @@ def _parts(
     room = LiveKitRoom(
         settings.livekit_url,
         admin.agent_token(sid),
+        lambda: admin.create(sid),
         person=spec.participant_identity,
         avatar=publisher,
     )
@@ -95,11 +111,13 @@ def _parts(
         lease=lease,
         journal=Journal(bus, lease),
         room=room,
-        detector=detection.detector(),
+        detector=listening.voice.detector(),
         works=Works(bus, sid, lease.generation, spec.resolved),
         make_avatar=face if settings.avatar == "spatius" else voice_alone,
         fallback=None if ends else voice_alone,
         evict_others=lambda: admin.evict_avatars(sid, keep=publisher),
+        text_scorer=BusTextScorer(bus) if settings.text_scorer else None,
+        sound_scorer=listening.turn_end,
     )
 
 

@@ -34,16 +34,13 @@ class LiveKitAdmin:
             self._client = api.LiveKitAPI(self._url, self._key, self._secret)
         return self._client.room
 
-    async def create(self, session_id: str) -> None:
-        await _answer(
-            self._rooms.create_room(
-                api.CreateRoomRequest(
-                    name=session_id,
-                    empty_timeout=_EMPTY_TIMEOUT_S,
-                    departure_timeout=_DEPARTURE_TIMEOUT_S,
-                )
-            )
+    async def create(self, session_id: str) -> str:
+        ask = api.CreateRoomRequest(
+            name=session_id,
+            empty_timeout=_EMPTY_TIMEOUT_S,
+            departure_timeout=_DEPARTURE_TIMEOUT_S,
         )
+        return (await _answer(self._rooms.create_room(ask))).sid
 
     async def delete(self, session_id: str) -> None:
         await _gone_is_fine(self._rooms.delete_room(api.DeleteRoomRequest(room=session_id)))

@@ -6,6 +6,7 @@ later; streams must be closed one by one; a published track must be unpublished 
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from livekit import rtc
 from livekit.rtc.participant import UnpublishTrackError
 
+from visavis_egress import telemetry
 from visavis_egress.errors import RoomUnavailable
 from visavis_egress.room import (
     MAX_TEXT_CHARACTERS,
@@ -42,6 +44,8 @@ logger = log.get(__name__)
 _QUEUE_MS = 100
 _UNPUBLISH_S = 1.0
 _FRAME_MS = 20
+_MEND_S = 60.0
+_MEND_PAUSE_S = 0.2
 _NOT_ALLOWED, _MALFORMED = 403, 400
 _TURN_EVENTS: dict[str, RoomEvent] = {"start": TurnStartAsked(), "end": TurnEndAsked()}
 """By payload of `visavis.turn`."""
@@ -52,9 +56,14 @@ _MICROPHONE_FRAMES = 50
 
 
 class LiveKitRoom:
-    """See `visavis_egress.room.Room`. One object, one connection."""
+    """See `visavis_egress.room.Room`. One object, one connection.
 
-    def __init__(self, url: str, token: str, *, person: str, avatar: str) -> None:
+    `make`: makes sure that the room exists, returns its id, raises RoomUnavailable.
+    """
+
+    def __init__(
+        self, url: str, token: str, make: Callable[[], Awaitable[str]], *, person: str, avatar: str
+    ) -> None:
         self._url, self._token = url, token
         self._person, self._avatar = person, avatar
         self._room = rtc.Room()
@@ -64,6 +73,8 @@ class LiveKitRoom:
         self._captions: dict[str, rtc.TextStreamWriter] = {}
         self._voice: LiveKitVoice | None = None
         self._closing = False
+        self._make = make
+        self._mending: asyncio.Task[None] | None = None
 
     async def open(self, listener: RoomListener) -> None:
         self._tell = listener
@@ -73,6 +84,7 @@ class LiveKitRoom:
         room.on("track_published", self._on_track_published)
         room.on("track_subscribed", self._on_track)
         room.on("track_unsubscribed", self._on_track_gone)
+        room.on("reconnecting", self._on_reconnecting)
         room.on("reconnected", self._on_reconnected)
         room.on("disconnected", self._on_disconnected)
         room.register_text_stream_handler("lk.chat", self._on_chat)
@@ -280,7 +292,42 @@ class LiveKitRoom:
 
     # The connection
 
+    def _on_reconnecting(self) -> None:
+        self._note("reconnecting")
+        if not self._closing and (self._mending is None or self._mending.done()):
+            self._mending = self._spawn(self._mend())
+
+    async def _mend(self) -> None:
+        """Have the room there again; leave if it is another one.
+
+        A restarted server knows no rooms, and nobody but us may make one. The SDK would come back
+        only at one of its tries, seconds apart, and then without what others see of us.
+        """
+        joined = await self._room.sid
+        deadline = time.monotonic() + _MEND_S
+        while time.monotonic() < deadline:
+            try:
+                if await self._make() != joined:
+                    self._spawn(self._let_go(), self._endings)
+                return
+            except RoomUnavailable:
+                await asyncio.sleep(_MEND_PAUSE_S)
+
+    async def _let_go(self) -> None:
+        self._note("room_made_anew")
+        # First, so that the SDK does not come back beside a successor under the same identity. It
+        # tells its own end most of the time only (tried, 1.2.1).
+        self._room.off("disconnected", self._on_disconnected)
+        await self._room.disconnect()
+        if not self._closing:
+            self._tell(RoomLost("ROOM_MADE_ANEW", is_replaced=False))
+
+    def _note(self, step: str) -> None:
+        telemetry.ROOM_RECONNECTS_TOTAL.labels(step).inc()
+        logger.warning(f"room.{step}", room=self._room.name)
+
     def _on_reconnected(self) -> None:
+        self._note("reconnected")
         # What is subscribed while the SDK joins anew gets lost, its events come earlier (1.2.1).
         self._subscribe()
 
@@ -291,11 +338,12 @@ class LiveKitRoom:
 
     def _spawn(
         self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]] | None = None
-    ) -> None:
+    ) -> asyncio.Task[None]:
         tasks = self._tasks if among is None else among
         task = asyncio.create_task(work)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        return task
 
 
 class LiveKitVoice:

@@ -149,8 +149,8 @@ class Room(Protocol):
 class RoomAdmin(Protocol):
     """Acts on rooms from outside, and the tokens to join them."""
 
-    async def create(self, session_id: str) -> None:
-        """Make sure that the room exists. Raises RoomUnavailable."""
+    async def create(self, session_id: str) -> str:
+        """Make sure that the room exists. Returns its id; raises RoomUnavailable."""
 
     async def delete(self, session_id: str) -> None:
         """Make sure that it does not. Raises RoomUnavailable."""

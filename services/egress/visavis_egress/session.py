@@ -27,6 +27,7 @@ from visavis_egress.room import (
     RoomEvent,
     RoomLost,
 )
+from visavis_egress.scorers import SoundScorer, TextScorer
 from visavis_egress.seat import MakeAvatar, Seat
 from visavis_egress.vad import WINDOW_BYTES, VoiceDetector
 from visavis_egress.works import Works
@@ -55,6 +56,8 @@ class Parts:
     fallback: MakeAvatar | None
     evict_others: Callable[[], Awaitable[None]]
     """Removes everybody from the room who speaks for us and is not our avatar."""
+    text_scorer: TextScorer | None = None
+    sound_scorer: SoundScorer | None = None
 
 
 class Session:

@@ -47,6 +47,11 @@ class Settings(ServiceSettings):
     lease_s: float = Field(20.0, validation_alias="VISAVIS_LEASE_SECONDS", ge=2.0)
     """The lease's ack wait, as it was provisioned; renewals and the fence follow from it."""
 
+    text_scorer: bool = Field(True, validation_alias="VISAVIS_TEXT_SCORER")
+    """Ask the language model whether the person has finished; without it punctuation counts."""
+    sound_scorer: bool = Field(True, validation_alias="VISAVIS_SOUND_SCORER")
+    """Ask smart-turn (in this process, 50 ms of computing a pause) the same about the sound."""
+
     @model_validator(mode="after")
     def _avatar_is_complete(self) -> "Settings":
         if self.avatar != "spatius":

@@ -1,4 +1,4 @@
-"""Voice activity by the Silero model; the only file that imports onnxruntime.
+"""Voice activity by the Silero model on onnxruntime.
 
 The weights (MIT) lie in the wheel of pipecat-ai, whose code is not used. Input is a window of 512
 samples with the 64 before it, and a state of shape (2, 1, 128).

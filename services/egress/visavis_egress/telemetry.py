@@ -10,6 +10,12 @@ SLOTS = Gauge("vv_session_slots", "Sessions this process can hold")
 
 TAKE_OVERS_TOTAL = Counter("vv_take_overs_total", "Sessions taken over from another holder")
 
+ROOM_RECONNECTS_TOTAL = Counter(
+    "vv_room_reconnects_total",
+    "Agents' connections to rooms: reconnecting, reconnected, room_made_anew",
+    ["step"],
+)
+
 TURNS_TOTAL = Counter("vv_turns_total", "Turns by origin and outcome", ["origin", "outcome"])
 
 ERRORS_TOTAL = Counter("vv_session_errors_total", "Error events of sessions", ["stage", "code"])
@@ -19,6 +25,13 @@ STEP_SECONDS = Histogram(
     "From the end of the person's speech to each step of the answer",
     ["step"],
     buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0),
+)
+
+SCORE_SECONDS = Histogram(
+    "vv_turn_score_seconds",
+    "How long a scorer of the turn's end took, by outcome: scored, or why there is no score",
+    ["scorer", "outcome"],
+    buckets=(0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0),
 )
 
 _STEPS = (

@@ -5,6 +5,7 @@ import secrets
 
 from visavis_llm.engine import ChatModel
 from visavis_llm.fake import FakeChatModel
+from visavis_llm.scorer import Scorer
 from visavis_llm.settings import Settings
 from visavis_llm.worker import STAGE, Worker, parse
 from visavis_runtime import lifecycle
@@ -44,7 +45,8 @@ def main() -> None:
         worker = Worker(bus, model, secrets.token_hex(8))
         stage = Stage(STAGE, bus, parse, slots=config.slots)
         try:
-            await stage.run(worker.handle, worker.fail, stopping)
+            async with Scorer(model, config.score_slots).serving(bus):
+                await stage.run(worker.handle, worker.fail, stopping)
         finally:
             await model.aclose()
 

@@ -17,6 +17,7 @@ class ModelError(VisavisError):
 
 SERVER_DOWN, SERVER_ERROR = "MODEL_SERVER_DOWN", "MODEL_SERVER_ERROR"
 TIMEOUT = "MODEL_TIMEOUT"
+SCORES_UNSUPPORTED = "SCORES_UNSUPPORTED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,12 @@ class ChatModel(Protocol):
         """The answer without its prefix. Raises ModelError, in the middle too.
 
         Cancelling or closing the generator stops the model at once.
+        """
+
+    async def end_probability(self, text: str, before: str) -> float:
+        """How likely a speaker stops after `text`, 0 to 1; `before`: what the other one said.
+
+        Raises ModelError, with SCORES_UNSUPPORTED when this model never tells probabilities.
         """
 
     async def aclose(self) -> None:

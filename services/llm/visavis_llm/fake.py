@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 
+from visavis_llm.answer import is_whole
 from visavis_llm.engine import Delta, Prompt
 
 
@@ -25,6 +26,10 @@ class FakeChatModel:
             yield Delta(word)
             await asyncio.sleep(self._token_s)
         yield Delta("", "stop")
+
+    async def end_probability(self, text: str, before: str) -> float:
+        """By punctuation: certain either way."""
+        return float(is_whole(text))
 
     async def aclose(self) -> None:
         """Nothing to close."""

@@ -10,10 +10,21 @@ from typing import Any
 import httpx
 from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 
-from visavis_llm.engine import SERVER_DOWN, SERVER_ERROR, TIMEOUT, Delta, ModelError, Prompt
+from visavis_llm import turn_end
+from visavis_llm.engine import (
+    SCORES_UNSUPPORTED,
+    SERVER_DOWN,
+    SERVER_ERROR,
+    TIMEOUT,
+    Delta,
+    ModelError,
+    Prompt,
+)
 
 READY_FOR_S = 5.0
 """How long an answer about readiness holds: a probe must not add load, nor flap."""
+SCORE_S = 1.0
+"""Longest wait for a score; who asked has gone by then."""
 _END_S = 1.0
 _DONE = "[DONE]"
 _LOOPBACK: dict[str, None] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
@@ -74,6 +85,32 @@ class OpenAIChatModel:
             raise ModelError(TIMEOUT, f"no token for {self._token_s} s") from error
         except (httpx.HTTPError, SSEError) as error:
             raise ModelError(SERVER_ERROR, f"{type(error).__name__}: {error}") from error
+
+    async def end_probability(self, text: str, before: str) -> float:
+        """See the port. One token of a plain completion: chat cannot leave a person's turn open."""
+        body = {
+            "model": self._model,
+            "prompt": turn_end.prompt(text, before),
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "logprobs": turn_end.TOP_TOKENS,
+        }
+        try:
+            async with asyncio.timeout(SCORE_S):
+                answer = await self._client.post(f"{self._base_url}/completions", json=body)
+            if answer.status_code in (400, 404, 405, 422, 501):
+                raise ModelError(SCORES_UNSUPPORTED, f"status {answer.status_code}")
+            _check_status(answer)
+            return turn_end.end_probability(answer.json())
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise ModelError(SERVER_DOWN, f"no connection to the model server: {error}") from error
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise ModelError(TIMEOUT, f"no score within {SCORE_S} s") from error
+        except httpx.HTTPError as error:
+            raise ModelError(SERVER_ERROR, f"{type(error).__name__}: {error}") from error
+        except (ValueError, turn_end.NotAScoreError) as error:
+            reason = "the answer holds no probabilities of tokens"
+            raise ModelError(SCORES_UNSUPPORTED, reason) from error
 
     async def aclose(self) -> None:
         """See the port."""

@@ -83,6 +83,8 @@ class AnswerPublisher:
             raise SupersededError
 
     async def _ask_for_sound(self, number: int) -> None:
+        if self._work.speculative and number >= subjects.SPECULATIVE_SENTENCES:
+            return  # asked for by whoever commits the turn
         at = self._work.address
         work = pb.SynthesizeWork(
             address=at,

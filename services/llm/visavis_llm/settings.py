@@ -29,6 +29,10 @@ class Settings(ServiceSettings):
     """
     slots: int = Field(4, validation_alias="VISAVIS_LLM_SLOTS", ge=1, le=256)
     """Answers in progress at once; more than the server works on at once only wait there."""
+    score_slots: int = Field(4, validation_alias="VISAVIS_LLM_SCORE_SLOTS", ge=0, le=256)
+    """Questions whether a person has finished, asked of the model at once; more are turned away at
+    once, and 0 answers none. They do not wait for answers in progress and are not counted in
+    `slots`: the server needs this much room beside them."""
     keepalive_connections: int = Field(
         0, validation_alias="VISAVIS_LLM_KEEPALIVE_CONNECTIONS", ge=0, le=256
     )

@@ -1,4 +1,4 @@
-"""Cuts a growing text into what is spoken at once: pure, and the same however the text arrives."""
+"""Cuts a growing text into what is spoken at once: pure."""
 
 import re
 
@@ -16,6 +16,8 @@ _MARKS = re.compile(
     | (?P<clause>[,;:—–]|(?<=\s)-){_CLOSERS}(?=\s)""",
     re.VERBOSE,
 )
+# The sentence seems to be over, which the next character will tell.
+_OVER = re.compile(rf"[.!?…。！？][」』]*{_CLOSERS}\s*$")
 _NEXT = re.compile(r"\s*?(\n|\S)")
 _LAST_SPACE = re.compile(rf".{{1,{MAX_CHARACTERS}}}(?=\s)", re.DOTALL)
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
@@ -29,7 +31,11 @@ _TIMES = frozenset(("a.m", "p.m"))
 
 
 class Splitter:
-    """Feed text, get whole pieces. The first one may end at a clause, to be heard sooner."""
+    """Feed text, get whole pieces, the same however it arrives.
+
+    Only the first one may end at a clause, to be heard sooner: when the rest of its sentence is not
+    there yet.
+    """
 
     def __init__(self, *, is_first: bool = True) -> None:
         self._is_first = is_first
@@ -52,6 +58,7 @@ class Splitter:
 
     def _end(self) -> int:
         """Where the first piece ends; 0 while that is not known."""
+        clause_end = 0
         for mark in _MARKS.finditer(self._text):
             if mark.end() > MAX_CHARACTERS:
                 break
@@ -59,20 +66,33 @@ class Splitter:
                 return mark.end()
             following = _NEXT.match(self._text, mark.end())
             if following is None:
-                return 0
-            if self._is_end(mark, following[1]):
+                return self._early(clause_end)
+            before = self._text[: mark.start()]
+            if following[1] == "\n" or (not mark["clause"] and _ends(mark, before, following[1])):
                 return mark.end()
-        return _hard_end(self._text) if len(self._text) > MAX_CHARACTERS else 0
+            if mark["clause"] and not clause_end and _ends_clause(before, following[1]):
+                clause_end = mark.end()
+        if len(self._text) > MAX_CHARACTERS:
+            return self._early(clause_end) or _hard_end(self._text)
+        return self._early(clause_end)
 
-    def _is_end(self, mark: re.Match[str], following: str) -> bool:
-        if following == "\n":
-            return True
-        if mark["clause"]:
-            long_enough = mark.end() >= MIN_CLAUSE_CHARACTERS
-            return self._is_first and long_enough and not following.isdigit()
-        if following.islower():
-            return False
-        return mark["stop"] != "." or _ends_sentence(self._text[: mark.start()], following)
+    def _early(self, clause_end: int) -> int:
+        """`clause_end`, if a piece may end there now."""
+        return clause_end if self._is_first and not _OVER.search(self._text) else 0
+
+
+def _ends(mark: re.Match[str], before: str, following: str) -> bool:
+    if following.islower():
+        return False
+    return mark["stop"] != "." or _ends_sentence(before, following)
+
+
+def _ends_clause(before: str, following: str) -> bool:
+    """True if `before` can be spoken by itself."""
+    *_, word = before.split() or [""]
+    is_abbreviation = word.endswith(".")  # `e.g.,` belongs to what follows
+    long_enough = len(before) + 1 >= MIN_CLAUSE_CHARACTERS
+    return long_enough and not (is_abbreviation or following.isdigit())
 
 
 def _ends_sentence(before: str, following: str) -> bool:

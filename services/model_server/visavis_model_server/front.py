@@ -1,10 +1,14 @@
-"""What stands before llama.cpp's server: it counts chat requests, which llama.cpp does not."""
+"""What stands before llama.cpp's server: it counts chat requests, which llama.cpp does not, and
+keeps one place free of them, for questions of a single token.
+"""
 
 import asyncio
 
 import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, generate_latest
+
+from visavis_model_server.settings import SCORE_SLOTS
 
 MAX_REQUEST_BYTES = 2 * 1024 * 1024
 CHAT = "/v1/chat/completions"
@@ -15,8 +19,9 @@ class Front:
     caller has gone, so that llama.cpp stops generating.
     """
 
-    def __init__(self, upstream: str, client: aiohttp.ClientSession) -> None:
+    def __init__(self, upstream: str, client: aiohttp.ClientSession, slots: int) -> None:
         self._upstream = upstream
+        self._free = asyncio.Semaphore(slots)
         self._client = client
         self._registry = CollectorRegistry()
         self._chats = Counter(
@@ -50,7 +55,8 @@ class Front:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         outcome = "abandoned"
         try:
-            response = await self._forward(request)
+            async with self._free:
+                response = await self._forward(request)
             outcome = "answered" if response.status < 400 else "refused"
             return response
         finally:
@@ -84,8 +90,8 @@ async def serve(upstream: str, *, host: str, port: int, slots: int, stop: asynci
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as client:
-        front = Front(upstream, client)
-        await front.warm(slots)
+        front = Front(upstream, client, slots)
+        await front.warm(slots + SCORE_SLOTS)
         runner = web.AppRunner(
             front.app(), handler_cancellation=True, access_log=None, shutdown_timeout=0.5
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import xllamacpp
 
-from visavis_model_server.settings import ModelServerSettings
+from visavis_model_server.settings import SCORE_SLOTS, ModelServerSettings
 
 LOG_WARNINGS = 2
 PROMPT_CACHE_MIB = 256
@@ -20,8 +20,8 @@ def start(weights: Path, name: str, settings: ModelServerSettings) -> xllamacpp.
     params.model.path = str(weights)
     params.model_alias = {name}
     params.hostnames = ["127.0.0.1"]
-    params.n_parallel = settings.slots
-    params.n_ctx = settings.slots * settings.context_tokens
+    params.n_parallel = settings.slots + SCORE_SLOTS
+    params.n_ctx = params.n_parallel * settings.context_tokens
     params.n_batch = BATCH_TOKENS
     params.cpuparams.n_threads = settings.threads
     params.cpuparams_batch.n_threads = settings.threads

@@ -21,7 +21,7 @@ logger = log.get(__name__)
 WORK_TOTAL = Counter("vv_work_total", "Work items by their end", ["stage", "outcome"])
 WORK_RUNNING = Gauge("vv_work_running", "Work items in progress", ["stage"])
 _BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
-WORK_SECONDS = Histogram("vv_work_seconds", "Finished work", ["stage"], buckets=_BUCKETS_S)
+WORK_SECONDS = Histogram("vv_work_seconds", "Time spent", ["stage", "outcome"], buckets=_BUCKETS_S)
 
 RENEW_S = 0.3
 FINISH_S = 10.0
@@ -164,10 +164,10 @@ class Stage(Generic[W]):
             if self._cancels.is_void(address) or not self._wanted(work, item):
                 return "stale"
             started = time.monotonic()
-            if not await self._cancels.run(address, self._handle(work)):
-                return "cancelled"
-            WORK_SECONDS.labels(self._name).observe(time.monotonic() - started)
-            return "done"
+            is_done = await self._cancels.run(address, self._handle(work))
+            outcome = "done" if is_done else "cancelled"
+            WORK_SECONDS.labels(self._name, outcome).observe(time.monotonic() - started)
+            return outcome
         except (Poison, DecodeError, TooLarge) as error:
             code = "MALFORMED" if isinstance(error, DecodeError) else "TOO_LARGE"
             poison = error if isinstance(error, Poison) else Poison(code, str(error))

@@ -34,6 +34,10 @@ def partial_transcript(session_id: str) -> str:
     return f"vv.partial.transcript.{session_id}"
 
 
+def score(session_id: str) -> str:
+    return f"vv.score.{session_id}"
+
+
 def event(kind: str, session_id: str) -> str:
     """Confirmed facts of one kind; `*` for all kinds."""
     return f"vv.event.{kind}.{session_id}"

@@ -4,12 +4,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from visavis.pipeline.v1 import pipeline_pb2 as pipeline
 from visavis.session.v1 import session_pb2 as api
 from visavis_runtime.errors import VisavisError
-from visavis_token import limits
+from visavis_token import limits, turn_taking
+from visavis_token.turn_taking import TurnTaking
 
 _FALLBACKS = {
     "audio_only": api.AVATAR_FALLBACK_AUDIO_ONLY,
@@ -39,7 +47,17 @@ class Phrases(BaseModel):
     apology: _Text = Field(min_length=1)
     """Said when an answer fails."""
     disclosure: _Text = Field("You will talk with an AI, not with a person.", min_length=1)
-    """Shown before the person's microphone opens."""
+    """Shown before the person's microphone opens; may say more than one listens to."""
+    spoken_disclosure: str = Field(
+        "You are talking with an AI.",
+        min_length=1,
+        max_length=limits.MAX_SPOKEN_DISCLOSURE_CHARS,
+    )
+    """Said before the greeting, whatever the person says meanwhile: so it is short."""
+    pardon: _Text = "I am sorry, I did not catch that. Could you say it again?"
+    """Said once when the words were not recognised well enough; empty: they are answered as is."""
+    nudge: _Text = Field("Are you still there?", min_length=1)
+    """Said when the person is silent for `turn_taking.nudge_after_s`."""
 
 
 class Character(BaseModel):
@@ -60,6 +78,15 @@ class Character(BaseModel):
     max_output_tokens: int = Field(200, ge=1, le=limits.MAX_OUTPUT_TOKENS)
     max_duration_s: int = Field(limits.DEFAULT_DURATION_S, ge=1, le=limits.MAX_DURATION_S)
     silence_s: int = Field(0, ge=0, le=limits.MAX_DURATION_S)
+    turn_taking: TurnTaking = TurnTaking()
+
+    @model_validator(mode="after")
+    def _speaks_one_language(self) -> "Character":
+        missing = set(Phrases.model_fields) - self.phrases.model_fields_set
+        if missing and self.language.lower().split("-")[0] not in ("en", "eng"):
+            names = ", ".join(sorted(missing))
+            raise ValueError(f"phrases.{names}: the default is English, the character is not")
+        return self
 
     @property
     def shown_name(self) -> str:
@@ -120,12 +147,18 @@ def resolve(character: Character, overrides: api.SessionOverrides) -> pipeline.R
         avatar_fallback=_FALLBACKS[character.avatar_fallback],
         temperature=character.temperature,
         max_output_tokens=character.max_output_tokens,
+        disclosure=character.phrases.spoken_disclosure,
+        pardon=character.phrases.pardon,
+        nudge=character.phrases.nudge,
+        turn_taking=turn_taking.merged(character.turn_taking.message(), overrides.turn_taking),
     )
     resolved.max_duration.FromSeconds(character.max_duration_s)
     resolved.max_silence.FromSeconds(character.silence_s)
     for field in ("instructions", "voice", "language", "greeting", "temperature"):
         if overrides.HasField(field):
             setattr(resolved, field, getattr(overrides, field))
+    if overrides.HasField("disclosure") and not overrides.disclosure:
+        resolved.disclosure = ""
     if overrides.HasField("max_output_tokens"):
         resolved.max_output_tokens = overrides.max_output_tokens
     for span in ("max_duration", "max_silence"):

@@ -36,14 +36,18 @@ class Holder:
         self._bus = bus
         self._records = RecordStore(bus)
 
-    async def say(self, session_id: str, text: str, request_id: str) -> int:
+    async def say(
+        self, session_id: str, text: str, request_id: str, *, uninterruptible: bool = False
+    ) -> int:
         """Have a text spoken; returns its turn. The same request id gives the same turn.
 
         Raises, like all calls, ApiError: NOT_FOUND, FAILED_PRECONDITION, UNAVAILABLE after 3 s
         without a holder.
         """
         # One id for all tries: a try whose reply got lost must not be spoken twice.
-        call = pipeline.SayCall(request_id=request_id or ids.new_ulid(), text=text)
+        call = pipeline.SayCall(
+            request_id=request_id or ids.new_ulid(), text=text, uninterruptible=uninterruptible
+        )
         return (await self._call(session_id, pipeline.ControlRequest(say=call))).turn
 
     async def send_text(self, session_id: str, text: str, request_id: str) -> int:

@@ -3,7 +3,7 @@
 from visavis.session.v1 import session_pb2 as api
 from visavis_runtime.bus import Bus
 from visavis_runtime.errors import WrongRevision
-from visavis_token import grpc_errors, ids
+from visavis_token import grpc_errors, ids, turn_taking
 from visavis_token.grpc_errors import ApiError
 from visavis_token.sessions import Sessions
 from visavis_token.token_request import TokenRequest
@@ -44,6 +44,10 @@ class Links:
             if session.state not in _OVER:
                 return session
         raise grpc_errors.unavailable("SESSION_ENDING", "the session ends again and again")
+
+    async def profile(self, session_id: str) -> str:
+        """The name of the session's turn-taking profile, for its front end."""
+        return turn_taking.profile_of(await self._sessions.turn_taking(session_id))
 
     async def _is_over(self, session_id: str) -> bool:
         try:

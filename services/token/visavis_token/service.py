@@ -103,7 +103,12 @@ class SessionService(SessionServiceServicer):
     ) -> api.SayResponse:
         async with self._call("Say", context):
             validation.check_text(request)
-            turn = await self._holder.say(request.session_id, request.text, request.request_id)
+            turn = await self._holder.say(
+                request.session_id,
+                request.text,
+                request.request_id,
+                uninterruptible=request.uninterruptible,
+            )
             return api.SayResponse(turn=turn)
 
     async def SendText(  # noqa: N802

@@ -10,7 +10,7 @@ from visavis.session.v1 import session_pb2 as api
 from visavis_runtime import subjects
 from visavis_runtime.bus import Bus
 from visavis_runtime.errors import SubjectTaken
-from visavis_token import grpc_errors, ids
+from visavis_token import grpc_errors, ids, validation
 from visavis_token.characters import Character, resolve
 from visavis_token.holder import OVER, Holder
 from visavis_token.records import Records, RecordStore
@@ -34,9 +34,10 @@ class Sessions:
     async def create(self, request: api.CreateSessionRequest, key_id: str) -> api.Session:
         """Open a session, or come back to the one of the same request id.
 
-        Raises ApiError: ALREADY_EXISTS, RESOURCE_EXHAUSTED.
+        Raises ApiError: INVALID_ARGUMENT, ALREADY_EXISTS, RESOURCE_EXHAUSTED.
         """
         wanted = self._spec(request, key_id)
+        validation.check_merged(wanted.resolved)
         spec = await self._records.claim(wanted)
         if spec.request_hash != wanted.request_hash:
             raise grpc_errors.request_id_taken(request.request_id)
@@ -81,13 +82,28 @@ class Sessions:
 
         def change(spec: pipeline.SessionSpec) -> None:
             for path in paths:
-                setattr(spec.resolved, path, getattr(changes, path))
+                if path == "turn_taking":
+                    spec.resolved.turn_taking.CopyFrom(changes.turn_taking)
+                    self._choose_profile(spec)
+                else:
+                    setattr(spec.resolved, path, getattr(changes, path))
 
         await self._records.change(session_id, change)
         # After this call it holds for whatever is said next; else from the holder's next look on.
         call = pipeline.ControlRequest(update=pipeline.UpdateCall())
         await self._holder.hurry(session_id, call)
         return await self.get(session_id)
+
+    async def turn_taking(self, session_id: str) -> api.TurnTaking:
+        """How the session takes turns now. Raises ApiError NOT_FOUND."""
+        return (await self._records.read(session_id)).spec.resolved.turn_taking
+
+    def _choose_profile(self, spec: pipeline.SessionSpec) -> None:
+        """The character's, where none was named; its other numbers are not taken over."""
+        turn_taking = spec.resolved.turn_taking
+        character = self._characters.get(spec.character)
+        if character and turn_taking.profile == api.TurnTaking.PROFILE_UNSPECIFIED:
+            turn_taking.profile = character.turn_taking.message().profile
 
     def _spec(self, request: api.CreateSessionRequest, key_id: str) -> pipeline.SessionSpec:
         given = request.request_id

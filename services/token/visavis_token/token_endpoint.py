@@ -71,10 +71,13 @@ class TokenEndpoint:
             session.room, session.participant_identity, name=wanted.name, metadata=wanted.metadata
         )
         logger.info("session.created", session=session.session_id, key=key_id)
-        return self._answer(wanted, session, token)
+        profile = await self._links.profile(session.session_id)
+        about = _about(session, token) | {"turn_taking": {"profile": profile}}
+        return self._answer(wanted, session, token, {"visavis": about})
 
-    def _answer(self, wanted: TokenRequest, session: api.Session, token: RoomToken) -> web.Response:
-        more = {"visavis": _about(session, token)}
+    def _answer(
+        self, wanted: TokenRequest, session: api.Session, token: RoomToken, more: dict[str, Any]
+    ) -> web.Response:
         if wanted.is_vendors:
             vendors = {
                 "token": token.text,

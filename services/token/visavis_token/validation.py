@@ -6,8 +6,9 @@ from collections.abc import Container, Iterator, Mapping
 
 from google.protobuf.duration_pb2 import Duration
 
+from visavis.pipeline.v1 import pipeline_pb2 as pipeline
 from visavis.session.v1 import session_pb2 as api
-from visavis_token import grpc_errors, ids, limits
+from visavis_token import grpc_errors, ids, limits, turn_taking
 from visavis_token.grpc_errors import Problem
 
 _VISIBLE = re.compile(rf"[!-~]{{1,{limits.MAX_ID_CHARS}}}")
@@ -55,8 +56,14 @@ def check_update(request: api.UpdateSessionRequest) -> list[str]:
     problems += _instructions_problems("changes.instructions", changes.instructions)
     if changes.HasField("voice"):
         problems += _voice_problems("changes.voice", changes.voice)
+    problems += turn_taking.problems("changes.turn_taking", changes.turn_taking)
     _raise_any(problems)
     return paths
+
+
+def check_merged(resolved: pipeline.ResolvedCharacter) -> None:
+    """What is wrong only together with the character's own. Raises ApiError INVALID_ARGUMENT."""
+    _raise_any(turn_taking.order_problems("overrides.turn_taking.", resolved.turn_taking))
 
 
 def check_text(request: api.SayRequest | api.SendTextRequest) -> None:
@@ -139,6 +146,7 @@ def _override_problems(field: str, overrides: api.SessionOverrides) -> Iterator[
         yield Problem(f"{field}.language", "MALFORMED", "is not a BCP 47 language such as en-US")
     if overrides.avatar_fallback not in api.AvatarFallback.values():
         yield Problem(f"{field}.avatar_fallback", "OUT_OF_RANGE", "is no known choice")
+    yield from turn_taking.problems(f"{field}.turn_taking", overrides.turn_taking)
     yield from _number_problems(field, overrides)
 
 

@@ -104,9 +104,10 @@ async def test_a_drain_while_the_lease_is_taken_hands_on(stage: Stage) -> None:
     holder = await stage.holder()
     create, gate = stage.admin.create, asyncio.Event()
 
-    async def slow(session_id: str) -> None:
-        await create(session_id)
+    async def slow(session_id: str) -> str:
+        room = await create(session_id)
         await gate.wait()
+        return room
 
     stage.admin.create = slow  # type: ignore[method-assign]
     running = asyncio.create_task(holder.run())

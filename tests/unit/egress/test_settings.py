@@ -22,6 +22,7 @@ VENDOR_URL = "VISAVIS_LIVEKIT_VENDOR_URL"
 OPTIONAL = (
     *(CONSOLE, INGRESS, VENDOR_URL, "VISAVIS_AVATAR", "SPATIUS_REGION"),
     *("VISAVIS_SESSION_SLOTS", "VISAVIS_LEASE_SECONDS"),
+    *("VISAVIS_TEXT_SCORER", "VISAVIS_SOUND_SCORER"),
 )
 
 
@@ -49,6 +50,14 @@ def test_everything_needed_is_enough() -> None:
     assert not settings.spatius_telemetry
     assert "s" * 32 not in repr(settings)
     assert "vendor-secret" not in repr(settings)
+
+
+def test_each_scorer_of_the_turns_end_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (load(Settings).text_scorer, load(Settings).sound_scorer) == (True, True)
+    monkeypatch.setenv("VISAVIS_TEXT_SCORER", "0")
+    assert (load(Settings).text_scorer, load(Settings).sound_scorer) == (False, True)
+    monkeypatch.setenv("VISAVIS_SOUND_SCORER", "0")
+    assert not load(Settings).sound_scorer
 
 
 @pytest.mark.parametrize("name", [*NEEDED, *VENDOR])

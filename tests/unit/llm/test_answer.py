@@ -68,8 +68,11 @@ def test_an_answer_that_stopped_keeps_its_rest() -> None:
 
 
 def test_a_continued_answer_does_not_begin_with_a_clause() -> None:
-    assert Answer(["Yes."]).feed("Of course I can, said he. X") == ["Of course I can, said he."]
-    assert Answer().feed("Of course I can, said he. X") == ["Of course I can,", "said he."]
+    begun = Answer()
+    assert begun.feed("Of course I can, said") == ["Of course I can,"]
+    assert begun.feed(" he, and she. X") == ["said he, and she."]
+    assert Answer(["Of course I can,"]).feed("said he, and she. X") == ["said he, and she."]
+    assert Answer(["Yes."]).feed("Of course I can, said") == []
 
 
 def test_an_endless_answer_is_cut() -> None:

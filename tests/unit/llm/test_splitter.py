@@ -54,10 +54,39 @@ def test_sentences_end_where_a_reader_would_end_them(text: str, pieces: list[str
         ("That is 10,000 or 10:30 exactly.", ["That is 10,000 or 10:30 exactly."]),
         ("Well let me see - it is here.", ["Well let me see -", "it is here."]),
         ("Three things: a, b.", ["Three things:", "a, b."]),
+        ("It is 1,000 metres, they say.", ["It is 1,000 metres,", "they say."]),
+        ("Ask Mr. Smith, he knows.", ["Ask Mr. Smith,", "he knows."]),
+        ("Bring fruit, e.g., apples; then go.", ["Bring fruit,", "e.g., apples; then go."]),
+        ("Take it, e.g., home; then go.", ["Take it, e.g., home;", "then go."]),
+        ('"Well, of course," she said.', ['"Well, of course,"', "she said."]),
+        ("It works (as you see), always.", ["It works (as you see),", "always."]),
+        ("Yes, no, and so on.", ["Yes, no, and so on."]),
+        ("Well well; well, well.", ["Well well; well,", "well."]),
+        ("All of this — every bit.", ["All of this —", "every bit."]),
+        ("A well-known and co-written song.", ["A well-known and co-written song."]),
+        (
+            "No clause here at all. None, really none.",
+            ["No clause here at all.", "None, really none."],
+        ),
     ],
 )
 def test_only_the_first_piece_may_end_at_a_clause(text: str, pieces: list[str]) -> None:
-    assert split([text]) == pieces
+    assert split(text) == pieces
+
+
+@pytest.mark.parametrize(
+    ("deltas", "pieces"),
+    [
+        (["Of course I can, just wait. Now, go."], ["Of course I can, just wait.", "Now, go."]),
+        (["Of course I can, just wait."], ["Of course I can, just wait."]),
+        (["Of course I can, just", " wait. No."], ["Of course I can,", "just wait.", "No."]),
+        (["Of course I can,", " just wait. No."], ["Of course I can, just wait.", "No."]),
+        (['He said "well, then."', " Yes."], ['He said "well, then."', "Yes."]),
+        (["Well I never, it is 3.", "5 eu", "ros"], ["Well I never,", "it is 3.5 euros"]),
+    ],
+)
+def test_a_sentence_that_is_there_is_not_cut(deltas: list[str], pieces: list[str]) -> None:
+    assert split(deltas) == pieces
 
 
 def test_a_piece_is_given_out_with_the_first_character_after_it() -> None:
@@ -97,6 +126,7 @@ def test_pieces_are_the_text_whatever_its_cutting(
     deltas = [text[a:b] for a, b in pairwise(places)]
     pieces = split(deltas, is_first=is_first)
     assert "".join("".join(pieces).split()) == "".join(text.split())
-    assert pieces == split([text], is_first=is_first)
-    assert pieces == split(text, is_first=is_first)
+    if not is_first:
+        assert pieces == split([text], is_first=False)
+        assert pieces == split(text, is_first=False)
     assert all(0 < len(piece) <= MAX_CHARACTERS and piece == piece.strip() for piece in pieces)

@@ -94,6 +94,29 @@ async def test_results_are_cumulative_and_each_sentence_goes_to_synthesis() -> N
     }
 
 
+async def test_of_a_speculative_answer_only_the_first_sentences_go_to_synthesis() -> None:
+    bus = MemoryBus()
+    speculative = work()
+    speculative.speculative = True
+    for instance in ("w1", "w2"):  # the second one takes over what is complete
+        await Worker(bus, FakeChatModel(TEXT), instance).handle(speculative)
+    last = (await results(bus))[-1]
+    assert (list(last.sentences), last.complete) == (SENTENCES, True)
+    spoken = [sound.text for sound in sound_work(bus)]
+    assert spoken == SENTENCES[: subjects.SPECULATIVE_SENTENCES]
+    assert len(spoken) < len(SENTENCES)
+
+
+async def test_a_first_clause_is_a_sentence_of_its_own_and_is_continued_behind() -> None:
+    bus = MemoryBus()
+    one = Scripted(["Of course I can, just", down()], [" just wait. Now", " go.", "/stop"])
+    await Worker(bus, one, "w1").handle(work())
+    assert [prompt.prefix for prompt in one.prompts] == ["", "Of course I can,"]
+    sentences = ["Of course I can,", "just wait.", "Now go."]
+    assert list((await results(bus))[-1].sentences) == sentences
+    assert [(sound.sentence, sound.text) for sound in sound_work(bus)] == list(enumerate(sentences))
+
+
 class Ordered(MemoryBus):
     """Remembers the order of writes."""
 

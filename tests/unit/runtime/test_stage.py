@@ -161,6 +161,7 @@ async def test_a_cancel_stops_the_handler_within_50_ms_and_the_item_is_gone(
 ) -> None:
     worker = Worker(server)
     worker.gate.clear()
+    before, done = spent("cancelled"), spent("done")
     async with worker.running():
         await worker.bus.store(WORK, work(epoch=5))
         await until(lambda: worker.begun, "begun")
@@ -169,6 +170,8 @@ async def test_a_cancel_stops_the_handler_within_50_ms_and_the_item_is_gone(
         await until(lambda: worker.stopped_at, "stopped")
         assert worker.stopped_at[0] - sent < 0.05
         await until(lambda: not waiting(server), "acked")
+        assert spent("cancelled") > before  # thrown away, and accounted for
+        assert spent("done") == done
     assert (worker.begun, worker.done, worker.failed) == ([5], [], [])
 
 
@@ -367,6 +370,11 @@ async def test_stop_is_heard_without_a_consumer(server: MemoryServer) -> None:
     worker = Worker(server)
     async with worker.running():
         pass
+
+
+def spent(outcome: str) -> float:
+    """Seconds of work that ended so."""
+    return float(stage.WORK_SECONDS.labels("llm", outcome)._sum.get())
 
 
 async def cancel(server: MemoryServer, *, epoch: int, session_id: str = SID) -> None:

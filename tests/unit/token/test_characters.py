@@ -50,6 +50,17 @@ def test_a_short_file_is_filled_with_defaults(tmp_path: Path) -> None:
         ("id: test", "id: test\ntemperature: 2.5", "test.yaml: temperature: "),
         ("id: test", "id: test\navatar_fallback: shrug", "test.yaml: avatar_fallback: "),
         ("id: test", "id: [", "test.yaml: cannot be read: "),
+        ("{apology: Sorry.}", "{apology: Sorry., nudge: ''}", "test.yaml: phrases.nudge: "),
+        (
+            "{apology: Sorry.}",
+            "{apology: Sorry., spoken_disclosure: " + "x" * 201 + "}",
+            "test.yaml: phrases.spoken_disclosure: ",
+        ),
+        (
+            "language: en",
+            "language: de-DE",
+            "test.yaml: file: Value error, phrases.disclosure, nudge, pardon, spoken_disclosure: ",
+        ),
     ],
 )
 def test_a_wrong_field_is_named(tmp_path: Path, old: str, new: str, named: str) -> None:
@@ -93,6 +104,26 @@ def test_a_name_and_a_disclosure_are_there_even_if_the_file_has_none(tmp_path: P
     quiet = api.SessionOverrides(max_silence=Duration(seconds=5))
     assert resolve(named, quiet).max_silence.seconds == 5
     assert all("AI" in one.phrases.disclosure for one in load(SHIPPED).values())
+
+
+def test_what_is_shown_may_be_longer_than_what_is_said(tmp_path: Path) -> None:
+    plain = _load(tmp_path, GOOD)["test"]
+    said = resolve(plain, api.SessionOverrides())
+    assert said.disclosure == plain.phrases.spoken_disclosure == "You are talking with an AI."
+    assert said.pardon
+    assert said.nudge
+    own = "{apology: S., disclosure: Shown., spoken_disclosure: Said., pardon: '', nudge: Hey.}"
+    content = GOOD.replace("{apology: Sorry.}", own)
+    resolved = resolve(_load(tmp_path, content)["test"], api.SessionOverrides(disclosure=True))
+    assert (resolved.disclosure, resolved.pardon, resolved.nudge) == ("Said.", "", "Hey.")
+    # In another language there is no default that one could understand.
+    german = content.replace("language: en", "language: de")
+    assert _load(tmp_path, german)["test"].phrases.disclosure == "Shown."
+
+
+def test_a_session_can_switch_the_spoken_disclosure_off(tmp_path: Path) -> None:
+    plain = _load(tmp_path, GOOD)["test"]
+    assert resolve(plain, api.SessionOverrides(disclosure=False)).disclosure == ""
 
 
 def test_who_names_no_character_gets_the_default_or_the_only_one(tmp_path: Path) -> None:
