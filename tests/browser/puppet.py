@@ -38,7 +38,7 @@ def vowels(seconds: float) -> np.ndarray[Any, np.dtype[np.int16]]:
 
 
 class Puppet:
-    """`calls`: RPCs in order; `chats`: what was typed."""
+    """`calls`: RPCs in order, with their payload; `chats`: what was typed."""
 
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
@@ -47,7 +47,7 @@ class Puppet:
         self._seq = 0
         self._request = 0
         self._reading: set[asyncio.Task[None]] = set()
-        for method in ("visavis.interrupt", "visavis.end"):
+        for method in ("visavis.interrupt", "visavis.end", "visavis.turn"):
             self._me.register_rpc_method(method, self._answer(method))
         caller.room.register_text_stream_handler("lk.chat", self._on_chat)
 
@@ -83,7 +83,8 @@ class Puppet:
             attributes=_segment(segment, final),
             sender_identity=person,
         )
-        await writer.write(text)
+        if text:
+            await writer.write(text)
         await writer.aclose()
 
     async def say(self, segment: str, text: str, seconds: float = 1.0, share: float = 1.0) -> None:
@@ -118,9 +119,9 @@ class Puppet:
         packet = json.dumps(body).encode()
         await self._me.publish_data(packet, topic="vv.motion.sim", reliable=False)
 
-    def _answer(self, method: str) -> Callable[[object], Awaitable[str]]:
-        async def answer(_call: object) -> str:
-            self.calls.append(method)
+    def _answer(self, method: str) -> Callable[[Any], Awaitable[str]]:
+        async def answer(call: Any) -> str:
+            self.calls.append(f"{method} {call.payload}".rstrip())
             return "ok"
 
         return answer

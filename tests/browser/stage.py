@@ -39,6 +39,8 @@ class Stage:
     asked: list[dict[str, Any]] = field(default_factory=list)
     puppets: list[Puppet] = field(default_factory=list)
     prefix: str = ""
+    profile: str = "balanced"
+    """The sessions' turn taking."""
     livekit_url: str = ""
     """What the page is told, where that is not the server itself."""
 
@@ -56,6 +58,7 @@ class Stage:
         self.modules.clear()
         self.refuse = None
         self.livekit_url = ""
+        self.profile = "balanced"
         self.facts = {"adapter_url": "", "avatarkit_url": ""}
 
     async def on_token(self, request: web.Request) -> web.Response:
@@ -69,7 +72,12 @@ class Stage:
         answer = {
             "server_url": self.livekit_url or self.server.url,
             "participant_token": token(self.server, room, f"person-{room}"),
-            "visavis": {"session_id": room, "avatar": SIMULATED, "expires_at": ""},
+            "visavis": {
+                "session_id": room,
+                "avatar": SIMULATED,
+                "expires_at": "",
+                "turn_taking": {"profile": self.profile},
+            },
         }
         return web.json_response(answer, status=201)
 

@@ -1,8 +1,12 @@
 """The person's connection is lost and comes back: the conversation is as it was."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 import pytest
 
@@ -11,6 +15,7 @@ from tests.support.caller import Caller
 from tests.support.conversation import Match, Talk, World, is_kind, talk
 from tests.support.openai_server import Reply
 from tests.support.utterance import Spoken
+from tests.support.voices import speak
 from visavis.session.v1 import session_pb2 as api
 
 pytestmark = [
@@ -20,7 +25,12 @@ pytestmark = [
 ]
 
 AWAY_S = 18.0
+AT_ONCE_S = 1.0
 QUESTION = "Could you please tell me some more?"
+LONG = (
+    "Boats come down from the mountains with wood and stone. The people on the shore wave at them. "
+    "In the evening the lamps are lit, and the children go home."
+)
 COMPLETED = api.TurnEvent.STEP_COMPLETED
 
 Loss = Callable[[Talk], Awaitable[None]]
@@ -44,6 +54,37 @@ async def away(one: Talk) -> None:
     created = one.created
     one.caller = await Caller.join(created.livekit_url, created.participant_token)
     await one.seated()
+
+
+@dataclass
+class Elsewhere:
+    """The person on another machine: a process of its own in the same room."""
+
+    process: asyncio.subprocess.Process
+
+    async def ask(self) -> None:
+        """The question, said aloud."""
+        assert self.process.stdin
+        assert self.process.stdout
+        wav = await asyncio.to_thread(speak, QUESTION)
+        self.process.stdin.write(f"{wav}\n".encode())
+        assert await self.process.stdout.readline() == b"said\n"
+
+
+@asynccontextmanager
+async def elsewhere(one: Talk) -> AsyncIterator[Elsewhere]:
+    """The person goes over to it; killed in the end, if not before."""
+    await one.caller.leave()
+    where = one.created.livekit_url, one.created.participant_token
+    pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    program = (sys.executable, "-m", "tests.support.lone_caller", *where)
+    process = await asyncio.create_subprocess_exec(*program, stdin=pipe, stdout=pipe, stderr=null)
+    try:
+        yield Elsewhere(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
 
 
 def _person(step: "api.UserEvent.Step.ValueType") -> Match:
@@ -75,6 +116,74 @@ async def test_the_conversation_is_as_it_was(world: World, loss: Loss) -> None:
             assert (await world.api.get(one.session_id)).state == api.SESSION_STATE_ACTIVE
         finally:
             await one.caller.leave()
+
+
+async def killed(one: Talk, there: Elsewhere, away_s: float) -> None:
+    """Without a word; back on another machine with the same token."""
+    there.process.kill()
+    await asyncio.sleep(away_s)
+    one.caller = await Caller.join(one.created.livekit_url, one.created.participant_token)
+    await one.seated()
+    await _asked(one, turn=2)
+
+
+async def frozen(_: Talk, there: Elsewhere, away_s: float) -> None:
+    """Silent, as in a tunnel; then it goes on by itself."""
+    there.process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(away_s)
+    there.process.send_signal(signal.SIGCONT)
+    await there.ask()
+
+
+@pytest.mark.parametrize(
+    ("loss", "away_s"),
+    [(killed, AWAY_S), (killed, AT_ONCE_S), (frozen, AWAY_S)],
+    ids=["killed", "killed and back at once", "frozen"],
+)
+async def test_whoever_is_lost_without_a_word_comes_back(
+    world: World, loss: Callable[[Talk, Elsewhere, float], Awaitable[None]], away_s: float
+) -> None:
+    async with talk(world) as one:
+        world.model.replies.clear()
+        try:
+            await one.seated()
+            world.model.replies.extend([Reply("A river is water."), Reply("It goes to the sea.")])
+            async with elsewhere(one) as there:
+                await there.ask()
+                assert (await one.over(1)).step == COMPLETED
+                await loss(one, there, away_s)
+                outcome = await one.over(2)
+            assert (outcome.step, outcome.heard_text) == (COMPLETED, "It goes to the sea.")
+            answer = ("assistant", "A river is water.")
+            asked = world.model.requests[-1].messages[1:]
+            assert asked == [("user", WORDS), answer, ("user", WORDS)]
+            assert not one.errors
+            assert (await world.api.get(one.session_id)).state == api.SESSION_STATE_ACTIVE
+        finally:
+            await one.caller.leave()
+
+
+async def test_a_full_reconnect_in_mid_answer_interrupts_nothing(world: World) -> None:
+    async with talk(world) as one:
+        world.model.replies.clear()
+        world.model.replies.append(Reply(LONG))
+        await one.seated()
+        spoken = await one.ask(QUESTION)
+        recording = one.caller.recording
+        await one.caller.until(lambda: recording.first_audible_after(spoken.end) is not None)
+        await full_reconnect(one)
+        back_at = time.monotonic()
+        assert not list(one.all(_turn_over)), "in mid-answer"
+        outcome = await one.over(1)
+        assert (outcome.step, outcome.heard_text) == (COMPLETED, LONG)
+        assert recording.first_audible_after(back_at), "and it is heard"
+        assert not list(one.all(_person(api.UserEvent.STEP_LEFT)))
+        assert len(list(one.all(_person(api.UserEvent.STEP_JOINED)))) == 1
+
+
+def _turn_over(event: api.SessionEvent) -> bool:
+    is_turn = event.WhichOneof("kind") == "turn"
+    return is_turn and event.turn.step != api.TurnEvent.STEP_COMMITTED
 
 
 async def _asked(one: Talk, turn: int) -> Spoken:

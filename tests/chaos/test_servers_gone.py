@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from contextlib import suppress
 
 import pytest
 
-from tests.support.caller import REFUSALS, Caller
+from tests.support.caller import rejoined
 from tests.support.conversation import Talk, World, is_kind, talk
 from tests.support.listener import understood
 from tests.support.openai_server import Reply
@@ -113,14 +112,10 @@ async def test_the_media_server_is_restarted(world: World) -> None:
 
 
 async def _back(one: Talk, since: float) -> None:
-    """As every client does: in again whenever the room is lost, until the agent listens there."""
+    """In again whenever the room is lost, until the agent listens there."""
     deadline = since + BACK_S
     while not (one.caller.is_connected and one.caller.observed.listens_since(since)):
         assert time.monotonic() < deadline, f"not back within {BACK_S} s"
-        if one.caller.observed.disconnect_reason:
-            print(f"lost: {one.caller.observed.disconnect_reason}")
-            await one.caller.leave()
-            with suppress(*REFUSALS):
-                created = one.created
-                one.caller = await Caller.join(created.livekit_url, created.participant_token)
+        created = one.created
+        one.caller = await rejoined(one.caller, created.livekit_url, created.participant_token)
         await asyncio.sleep(0.1)

@@ -211,6 +211,15 @@ class Caller:
         task.add_done_callback(self._tasks.discard)
 
 
+async def rejoined(caller: Caller, url: str, token: str) -> Caller:
+    """As every client does: one try to be in again where the room was lost, else as it is."""
+    if caller.observed.disconnect_reason:
+        await caller.leave()
+        with suppress(*REFUSALS):
+            return await Caller.join(url, token)
+    return caller
+
+
 async def _unhear(found: tuple[rtc.AudioStream, asyncio.Task[None]]) -> None:
     stream, task = found
     task.cancel()

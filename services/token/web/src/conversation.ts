@@ -1,6 +1,6 @@
 /**
- * A conversation in a LiveKit room: session, state, captions. No DOM: copy this one file into a
- * page of your own, give it a `changed` callback, and draw what the snapshot says.
+ * A conversation in a LiveKit room: session, state, captions, push-to-talk. No DOM: copy this file
+ * and captions.ts into a page of your own, give it a `changed` callback, draw what the snapshot says.
  */
 import {
   ConnectionError,
@@ -13,11 +13,11 @@ import {
   type LocalAudioTrack,
   type Participant,
   type Room,
-  type TextStreamReader,
 } from "livekit-client";
+import { Captions, type Caption } from "./captions.ts";
 
 export type State =
-  | "ready" | "connecting" | "listening" | "thinking" | "speaking" | "reconnecting"
+  | "ready" | "connecting" | "listening" | "your-turn" | "thinking" | "speaking" | "reconnecting"
   | "microphone-off" | "microphone-denied" | "no-microphone"
   | "link-expired" | "full" | "failed" | "ended";
 
@@ -25,17 +25,15 @@ export type Connection =
   | "none" | "opening" | "open" | "lost" | "refused" | "full" | "failed" | "over";
 export type Microphone = "unasked" | "on" | "off" | "denied" | "missing";
 
-export interface Caption {
-  readonly id: string;
-  readonly who: "person" | "avatar";
-  readonly text: string;
-  readonly final: boolean;
-}
+/** Whether the person says by a button when they speak, and whether they do. */
+export type Talk = "automatic" | "released" | "held";
 
 export interface Session {
   readonly serverUrl: string;
   readonly token: string;
   readonly avatar: { provider: string; app_id: string; avatar_id: string; mode: string };
+  /** Push-to-talk: nothing is taken for a turn but what is said while the button is held. */
+  readonly manual: boolean;
 }
 
 /** All that a page has to draw. */
@@ -43,6 +41,7 @@ export interface Snapshot {
   readonly state: State;
   readonly connection: Connection;
   readonly microphone: Microphone;
+  readonly talk: Talk;
   readonly captions: readonly Caption[];
   /** Seconds until the next try while the server is full. */
   readonly retryInS: number;
@@ -75,7 +74,9 @@ const AGENT_STATE = "lk.agent.state";
 const ON_BEHALF = "lk.publish_on_behalf";
 
 /** The one mapping from facts to the word that a person reads. */
-export function stateOf(connection: Connection, agent: string, microphone: Microphone): State {
+export function stateOf(
+  connection: Connection, agent: string, microphone: Microphone, talk: Talk = "automatic",
+): State {
   const outside: Partial<Record<Connection, State>> = {
     none: "ready", opening: "connecting", lost: "reconnecting",
     refused: "link-expired", full: "full", failed: "failed", over: "ended",
@@ -87,24 +88,8 @@ export function stateOf(connection: Connection, agent: string, microphone: Micro
   // "Listening" would be a lie while nothing can be heard.
   if (microphone === "denied") return "microphone-denied";
   if (microphone === "missing") return "no-microphone";
-  return microphone === "on" ? "listening" : "microphone-off";
-}
-
-/** Captions by segment, in the order of their first word. */
-export class Captions {
-  private readonly bySegment = new Map<string, Caption>();
-
-  put(caption: Caption): void {
-    this.bySegment.set(caption.id, caption);
-  }
-
-  list(): Caption[] {
-    return [...this.bySegment.values()].filter((caption) => caption.text.trim() !== "");
-  }
-
-  clear(): void {
-    this.bySegment.clear();
-  }
+  if (microphone !== "on") return "microphone-off";
+  return talk === "released" ? "your-turn" : "listening";
 }
 
 export class Conversation {
@@ -112,6 +97,9 @@ export class Conversation {
   private readonly captions = new Captions();
   private connection: Connection = "none";
   private microphone: Microphone = "unasked";
+  private talking: Talk = "automatic";
+  /** The end of a turn that the agent could not be told. */
+  private owesEnd = false;
   private agentState = "";
   private reason = "";
   private retryInS = 0;
@@ -124,9 +112,9 @@ export class Conversation {
   constructor(private readonly options: Options) {}
 
   snapshot(): Snapshot {
-    const { connection, microphone, retryInS, reason } = this;
-    const state = stateOf(connection, this.agentState, microphone);
-    return { state, connection, microphone, captions: this.captions.list(), retryInS, reason };
+    const { connection, microphone, talking: talk, retryInS, reason } = this;
+    const state = stateOf(connection, this.agentState, microphone, talk);
+    return { state, connection, microphone, talk, captions: this.captions.list(), retryInS, reason };
   }
 
   /** The sound of the person's microphone, for a level meter. */
@@ -141,6 +129,8 @@ export class Conversation {
     clearTimeout(this.timer);
     this.captions.clear();
     this.agentState = this.reason = "";
+    this.talking = "automatic";
+    this.owesEnd = false;
     this.become("opening");
     // Else the session that is just ending would be the one that is asked for.
     await this.ending;
@@ -168,6 +158,21 @@ export class Conversation {
     this.captions.put({ id: `typed-${++this.typed}`, who: "person", text: words, final: true });
     this.tell();
     await this.room.localParticipant.sendText(words, { topic: "lk.chat" });
+  }
+
+  /** Push-to-talk: hold the button, or let it go. Nothing in a session that listens by itself. */
+  async talk(held: boolean): Promise<void> {
+    const wanted = held ? "held" : "released";
+    if (this.talking === "automatic" || this.talking === wanted) return;
+    this.talking = wanted;
+    this.tell();
+    const isTold = await this.call("visavis.turn", held ? "start" : "end");
+    this.owesEnd = !held && !isTold;
+    if (held && !isTold && this.talking === "held") {
+      // Nobody knows of it: the person must not speak into the void.
+      this.talking = "released";
+      this.tell();
+    }
   }
 
   async interrupt(): Promise<void> {
@@ -250,6 +255,7 @@ export class Conversation {
 
   private async join(session: Session, isOld: () => boolean): Promise<void> {
     const room = (this.room = this.options.newRoom(session));
+    this.talking = session.manual ? "released" : "automatic";
     this.listen(room);
     try {
       await this.options.prepare?.(room, session);
@@ -274,7 +280,10 @@ export class Conversation {
     const mine = (handler: () => void) => (): void => {
       if (room === this.room) handler();
     };
-    const isBack = mine(() => this.connection === "lost" && this.become("open"));
+    const isBack = mine(() => {
+      if (this.connection === "lost") this.become("open");
+      if (this.owesEnd) void this.settleTurn();
+    });
     room
       .on(RoomEvent.ParticipantConnected, (participant) => this.readState(participant))
       .on(RoomEvent.ParticipantAttributesChanged, (_, participant) => this.readState(participant))
@@ -286,7 +295,8 @@ export class Conversation {
       })
       .on(RoomEvent.Disconnected, (reason) => mine(() => this.finish(sentenceFor(reason)))());
     room.registerTextStreamHandler("lk.transcription", (reader, from) => {
-      void this.readCaption(reader, from.identity);
+      const who = from.identity === room.localParticipant.identity ? "person" : "avatar";
+      void this.captions.read(reader, who, () => this.tell());
     });
   }
 
@@ -304,36 +314,25 @@ export class Conversation {
     this.tell();
   }
 
-  /** One stream: a person's text so far as a whole, or an avatar's words as they are said. */
-  private async readCaption(reader: TextStreamReader, from: string): Promise<void> {
-    const id = reader.info.attributes?.["lk.segment_id"] ?? reader.info.id;
-    const who = from === this.room?.localParticipant.identity ? "person" : "avatar";
-    let text = "";
-    let final = true;
-    try {
-      for await (const piece of reader) {
-        text += piece;
-        this.captions.put({ id, who, text, final: false });
-        this.tell();
-      }
-      final = reader.info.attributes?.["lk.transcription_final"] !== "false";
-    } catch {
-      // The sender left or came back anew: what was said stays, and nothing will be added.
-    }
-    if (text) this.captions.put({ id, who, text, final });
-    this.tell();
+  /** A turn whose end got lost would go on for ever. */
+  private async settleTurn(): Promise<void> {
+    this.owesEnd = false;
+    if (this.talking === "released") this.owesEnd = !(await this.call("visavis.turn", "end"));
   }
 
-  private async call(method: string): Promise<void> {
+  /** True when the agent has it. */
+  private async call(method: string, payload = ""): Promise<boolean> {
     const room = this.room;
-    if (!room || this.connection !== "open") return;
+    if (!room || this.connection !== "open") return false;
     const destinationIdentity = agentOf(room);
     try {
       await room.localParticipant.performRpc({
-        destinationIdentity, method, payload: "", responseTimeout: RPC_MS,
+        destinationIdentity, method, payload, responseTimeout: RPC_MS,
       });
+      return true;
     } catch {
       // The room is going away, or the agent is being replaced: there is nothing to stop.
+      return false;
     }
   }
 
@@ -380,7 +379,8 @@ export function sessionFrom(answer: unknown): Session {
   const { server_url, participant_token, visavis } = answer as Record<string, any>;
   if (!server_url || !participant_token) throw new TypeError("no address or no token");
   const avatar = { provider: "none", app_id: "", avatar_id: "", mode: "", ...visavis?.avatar };
-  return { serverUrl: server_url, token: participant_token, avatar };
+  const manual = visavis?.turn_taking?.profile === "manual";
+  return { serverUrl: server_url, token: participant_token, avatar, manual };
 }
 
 /** Why the room was left, for the person; empty where nothing has to be explained. */

@@ -1,6 +1,7 @@
 /** The page's elements, brought to what a snapshot says. */
 
-import type { Caption, Snapshot, State } from "./conversation.ts";
+import type { Caption } from "./captions.ts";
+import type { Snapshot, State } from "./conversation.ts";
 import { WORDS, againLabel, hintFor, noteFor, transcript } from "./words.ts";
 
 function element<E extends HTMLElement>(id: string): E {
@@ -10,7 +11,7 @@ function element<E extends HTMLElement>(id: string): E {
 }
 
 const IN_CALL: readonly State[] = [
-  "connecting", "listening", "thinking", "speaking", "reconnecting",
+  "connecting", "listening", "your-turn", "thinking", "speaking", "reconnecting",
   "microphone-off", "microphone-denied", "no-microphone",
 ];
 
@@ -22,6 +23,7 @@ export class Look {
   readonly again = element<HTMLButtonElement>("again");
   readonly copy = element<HTMLButtonElement>("copy");
   readonly microphone = element<HTMLButtonElement>("microphone");
+  readonly hold = element<HTMLButtonElement>("hold");
   readonly interrupt = element<HTMLButtonElement>("interrupt");
   readonly end = element<HTMLButtonElement>("end");
   readonly typing = element<HTMLFormElement>("typing");
@@ -60,9 +62,23 @@ export class Look {
     this.microphone.setAttribute("aria-pressed", String(snapshot.microphone === "on"));
     this.interrupt.disabled = state !== "speaking" && state !== "thinking";
     this.text.disabled = element<HTMLButtonElement>("send").disabled = snapshot.connection !== "open";
+    this.showHold(snapshot);
     this.showCaptions(snapshot.captions);
     if (state !== this.shown) this.moveFocus(state, this.shown);
     this.shown = state;
+  }
+
+  /** The button of push-to-talk, where the session listens to nothing else. */
+  private showHold({ talk, microphone }: Snapshot): void {
+    const { hold } = this;
+    const appears = hold.hidden && talk !== "automatic";
+    hold.hidden = talk === "automatic";
+    const isMute = microphone !== "on";
+    if (isMute && document.activeElement === hold) this.microphone.focus();
+    hold.disabled = isMute;
+    hold.setAttribute("aria-pressed", String(talk === "held"));
+    // It is what one needs next; focus was parked on the microphone while connecting.
+    if (appears && document.activeElement === this.microphone) hold.focus();
   }
 
   /** Introduces the avatar before anything is opened. */

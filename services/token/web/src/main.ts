@@ -4,6 +4,7 @@ import { Room, RoomEvent, Track, type RemoteTrack } from "livekit-client";
 import { isPublishedByVendor, type VendorModules } from "./avatar.ts";
 import { Conversation, type Session, type Snapshot, type State } from "./conversation.ts";
 import { DrawnFace } from "./face.ts";
+import { HoldToTalk } from "./hold.ts";
 import { TurnClock } from "./latency.ts";
 import type { Mood } from "./life.ts";
 import { Look } from "./look.ts";
@@ -24,7 +25,7 @@ interface PageFacts {
 }
 
 const MOODS: Partial<Record<State, Mood>> = {
-  listening: "listening", thinking: "thinking", speaking: "speaking",
+  listening: "listening", "your-turn": "listening", thinking: "thinking", speaking: "speaking",
   reconnecting: "away", ended: "away", failed: "away", "link-expired": "away",
 };
 
@@ -33,6 +34,7 @@ class Page {
   private readonly sound = new Sound();
   private readonly clock = new TurnClock();
   private readonly drawn = this.drawFace();
+  private readonly hold = new HoldToTalk(this.look.hold, (held) => void this.conversation?.talk(held));
   private readonly link = new URLSearchParams(location.search);
   private facts: PageFacts = { characters: [], disclosure: "", adapter_url: "", avatarkit_url: "" };
   private conversation: Conversation | undefined;
@@ -140,6 +142,9 @@ class Page {
     if (this.drawn) this.drawn.mood = MOODS[snapshot.state] ?? "waiting";
     this.sound.hearPerson(this.conversation?.microphoneTrack);
     if (snapshot.connection === "over") void this.closeVendor();
+    // Whatever ended it: a call that is over, a microphone switched off, a start that nobody heard.
+    const canTalk = snapshot.talk === "held" && snapshot.microphone === "on";
+    if (!canTalk || snapshot.connection === "over") this.hold.release();
     this.look.show(snapshot);
   }
 

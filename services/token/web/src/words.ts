@@ -6,6 +6,7 @@ export const WORDS: Record<State, string> = {
   ready: "Ready",
   connecting: "Connecting",
   listening: "Listening",
+  "your-turn": "Your turn",
   thinking: "Thinking",
   speaking: "Speaking",
   reconnecting: "Reconnecting",
@@ -35,8 +36,9 @@ export function noteFor(snapshot: Snapshot, name: string): string {
 }
 
 /** Instead of an empty transcript. */
-export function hintFor({ microphone }: Snapshot): string {
-  const how = microphone === "on" ? "Say something, or type it." : "Type something.";
+export function hintFor({ microphone, talk }: Snapshot): string {
+  const speak = talk === "automatic" ? "Say something" : "Hold the button while you speak";
+  const how = microphone === "on" ? `${speak}, or type.` : "Type something.";
   return `${how} You could ask: “What is worth knowing about the moon?”`;
 }
 

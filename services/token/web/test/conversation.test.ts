@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import { test } from "node:test";
 import { ConnectionError, DisconnectReason, ParticipantKind, RoomEvent, type Room } from "livekit-client";
+import { Captions } from "../src/captions.ts";
 import {
-  Captions, Conversation, sentenceFor, sessionFrom, stateOf, QUIET_RECONNECT_MS,
+  Conversation, sentenceFor, sessionFrom, stateOf, QUIET_RECONNECT_MS,
   type Options, type Snapshot,
 } from "../src/conversation.ts";
 
@@ -11,6 +12,7 @@ const ANSWER = {
   server_url: "ws://x", participant_token: "t",
   visavis: { session_id: "s", avatar: { provider: "spatius", mode: "livekit_egress" } },
 };
+const MANUAL = { ...ANSWER, visavis: { ...ANSWER.visavis, turn_taking: { profile: "manual" } } };
 
 type Handler = (reader: object, from: { identity: string }) => void;
 
@@ -21,12 +23,16 @@ class FakeRoom extends EventEmitter {
   handlers = new Map<string, Handler>();
   remoteParticipants = new Map<string, object>();
   refuse: Error | undefined;
+  /** Calls get no answer. */
+  deaf = false;
   localParticipant = {
     identity: "person-s",
     publishTrack: async () => void this.log.push("publish"),
     sendText: async (text: string, { topic }: { topic: string }) => void this.log.push(`${topic} ${text}`),
-    performRpc: async (call: { method: string; destinationIdentity: string }) =>
-      void this.log.push(`${call.method} ${call.destinationIdentity}`),
+    performRpc: async (call: { method: string; payload: string; destinationIdentity: string }) => {
+      this.log.push(`${call.method} ${call.destinationIdentity} ${call.payload}`.trim());
+      if (this.deaf) throw new Error("nobody answers");
+    },
   };
 
   registerTextStreamHandler(topic: string, handler: Handler): void {
@@ -106,6 +112,10 @@ test("a state is the connection's, then the agent's, then the microphone's", () 
   assert.equal(stateOf("open", "idle", "off"), "microphone-off");
   assert.equal(stateOf("open", "speaking", "denied"), "speaking");
   assert.equal(stateOf("over", "speaking", "on"), "ended");
+  assert.equal(stateOf("open", "listening", "on", "released"), "your-turn");
+  assert.equal(stateOf("open", "listening", "on", "held"), "listening");
+  assert.equal(stateOf("open", "listening", "denied", "released"), "microphone-denied");
+  assert.equal(stateOf("open", "speaking", "on", "released"), "speaking");
 });
 
 test("a call: the microphone first, then the token, the room, the agent's states", async () => {
@@ -287,6 +297,100 @@ test("an end has a sentence only where one is needed", () => {
 test("an answer without an avatar is a voice alone", () => {
   assert.equal(sessionFrom({ server_url: "ws://x", participant_token: "t" }).avatar.provider, "none");
   assert.throws(() => sessionFrom({ server_url: "ws://x" }));
+});
+
+async function manual() {
+  const made = begin({}, [Response.json(MANUAL, { status: 201 })]);
+  await made.conversation.start();
+  made.room.agent("listening");
+  made.room.log.length = 0;
+  return { ...made, talk: () => made.conversation.snapshot().talk };
+}
+
+test("push-to-talk: a turn is what lies between two calls", async () => {
+  const { room, conversation, states } = await manual();
+  await conversation.talk(true);
+  await conversation.talk(true);
+  await conversation.talk(false);
+  await conversation.talk(false);
+  assert.deepEqual(room.log, ["visavis.turn agent-s start", "visavis.turn agent-s end"]);
+  assert.deepEqual(states().slice(-3), ["your-turn", "listening", "your-turn"]);
+});
+
+test("a session that listens by itself takes no presses", async () => {
+  const { room, conversation } = begin();
+  await conversation.start();
+  room.agent("listening");
+  await conversation.talk(true);
+  assert.deepEqual([conversation.snapshot().talk, conversation.snapshot().state], ["automatic", "listening"]);
+  assert.ok(!room.log.join().includes("visavis.turn"));
+});
+
+test("a press that the agent does not hear of is let go", async () => {
+  const { room, conversation, talk } = await manual();
+  room.deaf = true;
+  await conversation.talk(true);
+  assert.equal(talk(), "released");
+  room.deaf = false;
+  await conversation.talk(true);
+  assert.equal(talk(), "held");
+});
+
+test("an end that got lost is told when the connection is back", async () => {
+  const { room, conversation } = await manual();
+  await conversation.talk(true);
+  room.deaf = true;
+  await conversation.talk(false);
+  room.deaf = false;
+  room.log.length = 0;
+  room.emit(RoomEvent.Reconnected);
+  await soon();
+  room.emit(RoomEvent.Reconnected);
+  await soon();
+  assert.deepEqual(room.log, ["visavis.turn agent-s end"]);
+});
+
+test("an end that got lost is no end of the next turn", async () => {
+  const { room, conversation } = await manual();
+  await conversation.talk(true);
+  room.deaf = true;
+  await conversation.talk(false);
+  room.deaf = false;
+  await conversation.talk(true);
+  room.log.length = 0;
+  room.emit(RoomEvent.Reconnected);
+  await soon();
+  assert.deepEqual(room.log, []);
+});
+
+test("the next conversation may listen by itself again", async () => {
+  const { conversation, talk } = await manual();
+  await conversation.talk(true);
+  await conversation.end();
+  await conversation.start();
+  assert.equal(talk(), "automatic");
+});
+
+test("a guess is replaced, and no guess replaces what is final", async () => {
+  const { room, conversation } = begin();
+  await conversation.start();
+  const write = (final: boolean, words: string[]) =>
+    room.write("person-s", { "lk.segment_id": "1", "lk.transcription_final": String(final) }, words);
+  const shown = () => conversation.snapshot().captions.map(({ text, final }) => [text, final]);
+  await write(false, ["What is"]);
+  await write(false, ["What is worth"]);
+  assert.deepEqual(shown(), [["What is worth", false]]);
+  await write(true, ["What is worth knowing?"]);
+  await write(false, ["What is worth no"]);
+  assert.deepEqual(shown(), [["What is worth knowing?", true]]);
+});
+
+test("a guess that was nothing is taken back", async () => {
+  const { room, conversation } = begin();
+  await conversation.start();
+  await room.write("person-s", { "lk.segment_id": "1", "lk.transcription_final": "false" }, ["Hm"]);
+  await room.write("person-s", { "lk.segment_id": "1", "lk.transcription_final": "true" }, []);
+  assert.deepEqual(conversation.snapshot().captions, []);
 });
 
 test("a caption without words is not shown", () => {

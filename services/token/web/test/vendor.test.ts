@@ -74,13 +74,14 @@ test("a wait is bounded", async () => {
 });
 
 test("words for every case", () => {
-  const base = { captions: [], retryInS: 7, reason: "", connection: "open", microphone: "on" } as const;
+  const base = { captions: [], retryInS: 7, reason: "", connection: "open", microphone: "on", talk: "automatic" } as const;
   assert.match(noteFor({ ...base, state: "full", connection: "full" }, "Nova"), /7\u00a0s/);
   assert.match(noteFor({ ...base, state: "speaking", microphone: "denied" }, "Nova"), /Nova answers/);
   assert.match(noteFor({ ...base, state: "no-microphone", microphone: "missing" }, "Nova"), /No microphone/);
   assert.equal(noteFor({ ...base, state: "listening" }, "Nova"), "");
   assert.match(hintFor({ ...base, state: "listening" }), /Say something, or type/);
   assert.match(hintFor({ ...base, state: "listening", microphone: "off" }), /^Type something/);
+  assert.match(hintFor({ ...base, state: "your-turn", talk: "released" }), /^Hold the button while you speak, or type/);
   assert.deepEqual([againLabel("ended"), againLabel("full"), againLabel("failed")], ["Talk again", "Try now", "Try again"]);
   const captions = [
     { id: "1", who: "person", text: "Hello", final: true },
