@@ -4,11 +4,16 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 
+import numpy as np
+
 from visavis_egress.room import AvatarPlayed, AvatarPlays, Room, RoomListener, Voice
 from visavis_runtime.subjects import SPEECH_RATE_HZ
 
 _FRAME_BYTES = SPEECH_RATE_HZ * 2 // 50
 """20 ms: what is in the SDK's hands cannot be taken back, so it gets little at a time."""
+
+_LOW = 0.25
+"""-12 dB: the person hears that they are heard, and the words are still there."""
 
 
 class AudioOnlyAvatar:
@@ -22,6 +27,7 @@ class AudioOnlyAvatar:
         self._pump_task: asyncio.Task[None] | None = None
         self._played_bytes = 0
         self._is_playing = self._is_ending = False
+        self._gain = 1.0
 
     async def start(self) -> str:
         self._voice = await self._room.open_voice()
@@ -45,6 +51,9 @@ class AudioOnlyAvatar:
             queued_s = self._voice.queued_s
             self._voice.clear()
             self._report(interrupted=True, unplayed_s=queued_s)
+
+    async def duck(self, *, is_low: bool) -> None:
+        self._gain = _LOW if is_low else 1.0
 
     async def aclose(self) -> None:
         self._queue.clear()
@@ -72,9 +81,13 @@ class AudioOnlyAvatar:
             self._is_playing, self._played_bytes = True, 0
             self._tell(AvatarPlays())
         self._played_bytes += len(frame)
-        await voice.capture(frame)
+        await voice.capture(frame if self._gain == 1.0 else _scaled(frame, self._gain))
 
     def _report(self, *, interrupted: bool, unplayed_s: float) -> None:
         self._is_playing = self._is_ending = False
         position_s = max(0.0, self._played_bytes / 2 / SPEECH_RATE_HZ - unplayed_s)
         self._tell(AvatarPlayed(position_s, interrupted))
+
+
+def _scaled(frame: bytes, gain: float) -> bytes:
+    return (np.frombuffer(frame, "<i2") * gain).astype("<i2").tobytes()

@@ -39,5 +39,8 @@ class Avatar(Protocol):
     async def interrupt(self) -> None:
         """Be silent now; the open request is over. Raises AvatarUnavailable."""
 
+    async def duck(self, *, is_low: bool) -> None:
+        """Lower the voice, or raise it again; where the mode has no volume, nothing happens."""
+
     async def aclose(self) -> None:
         """Let go. Harmless when already gone; `on_lost` is not called."""

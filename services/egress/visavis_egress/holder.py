@@ -17,6 +17,7 @@ from visavis_egress.journal import Journal
 from visavis_egress.lease import Lease, LeaseTimes, monotonic
 from visavis_egress.room import RoomAdmin
 from visavis_egress.session import Parts, Session
+from visavis_egress.turn_taking import turn_taking
 from visavis_runtime import log, subjects
 from visavis_runtime.bus import Bus, Entry, Stored, WorkItem
 from visavis_runtime.errors import BusError, BusUnavailable, LeaseLost, VisavisError, WrongRevision
@@ -186,7 +187,14 @@ class Holder:
             pardon=character.pardon,
             nudge=character.nudge,
         )
-        return Conversation(persona, timing, generation=lease.generation, now=now, recovered=known)
+        return Conversation(
+            persona,
+            timing,
+            generation=lease.generation,
+            now=now,
+            recovered=known,
+            taking=turn_taking(character.turn_taking),
+        )
 
     async def _past(self, lease: Lease) -> recovery.Past:
         """The session's events, complete: a lagging replica's answer lacks our own lease event."""

@@ -6,6 +6,7 @@ from google.protobuf.message import DecodeError
 
 from visavis_egress import records
 from visavis_egress.conversation import events as on
+from visavis_egress.waste import Waste
 from visavis_runtime import log, subjects
 from visavis_runtime.bus import Bus, Message, Subscription
 
@@ -19,6 +20,7 @@ class Inbox:
         self, bus: Bus, session_id: str, generation: int, feed: Callable[[on.Event], None]
     ) -> None:
         self._bus, self._id, self._generation, self._feed = bus, session_id, generation, feed
+        self.waste = Waste()
 
     async def subscribe(self) -> list[Subscription]:
         """Begin to listen. A delivery is a hint at speed; `look_up` is what can be relied on."""
@@ -43,6 +45,7 @@ class Inbox:
     def _on_message(self, message: Message) -> None:
         try:
             events = self._events(message)
+            records.account(message, self.waste)
         except DecodeError:
             logger.warning("session.malformed", session=self._id, subject=message.subject)
             return

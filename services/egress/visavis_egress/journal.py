@@ -19,9 +19,11 @@ class Journal:
         # On three nodes a second write in flight on the same guard is refused.
         self._one_at_a_time = asyncio.Lock()
 
-    async def event(self, kind: str, event: api.SessionEvent, *, message_id: str = "") -> Receipt:
+    async def event(
+        self, kind: str, event: api.SessionEvent, *, message_id: str = "", floor: int = 0
+    ) -> Receipt:
         """Store a fact that the API shows. Raises LeaseLost, BusUnavailable."""
-        record = pb.EventRecord(generation=self._lease.generation, event=event)
+        record = pb.EventRecord(generation=self._lease.generation, event=event, floor=floor)
         return await self._write(kind, record, message_id)
 
     async def checkpoint(self, checkpoint: pb.Checkpoint) -> Receipt:

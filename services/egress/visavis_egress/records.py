@@ -23,7 +23,9 @@ from visavis_egress.room import (
     TurnEndAsked,
     TurnStartAsked,
 )
+from visavis_egress.waste import Waste
 from visavis_runtime import subjects
+from visavis_runtime.bus import Message
 
 ORIGINS = {
     do.Origin.GREETING: api.TurnEvent.ORIGIN_GREETING,
@@ -159,7 +161,8 @@ def _waterfall(anchors: do.Anchors) -> api.Waterfall:
     }
     return api.Waterfall(
         **{
-            name: _duration(moment - anchors.origin)
+            # A step of an answer that was begun early may lie before the person's last word.
+            name: _duration(max(0.0, moment - anchors.origin))
             for name, moment in steps.items()
             if moment is not None
         }
@@ -224,3 +227,22 @@ def speech(data: bytes) -> on.Event:
 def room_fact(event: RoomEvent) -> on.Event:
     """What happened in the room, as the conversation sees it."""
     return _ROOM_FACTS[type(event)](event)
+
+
+def account(message: Message, waste: Waste) -> None:
+    """Note how long an engine took for a result. Raises DecodeError."""
+    kind, stage = message.subject.split(".")[1:3]
+    if kind == "speech":
+        piece = pb.Speech.FromString(message.data)
+        if piece.HasField("end"):
+            waste.spoken(piece.address.epoch, piece.sentence, _seconds(piece.end.took))
+    elif stage == "llm":
+        generated = pb.GenerateResult.FromString(message.data)
+        waste.generated(generated.address.epoch, _seconds(generated.took))
+    elif kind == "result" and stage == "asr":
+        heard = pb.TranscribeResult.FromString(message.data)
+        waste.recognised(heard.revision, _seconds(heard.took))
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.ToTimedelta().total_seconds()

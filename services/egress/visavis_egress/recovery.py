@@ -24,6 +24,8 @@ class Past:
 
     history: list[Entry] = field(default_factory=list)
     open_turns: dict[int, api.TurnEvent] = field(default_factory=dict)
+    floors: dict[int, int] = field(default_factory=dict)
+    """The lowest epoch whose results answer a turn: lower ones were begun on other words."""
     reached: dict[int, int] = field(default_factory=dict)
     """The sentence that playback of a turn had reached."""
     next_turn: int = 0
@@ -57,7 +59,7 @@ def fold(stored: Iterable[Stored]) -> Past:
         elif fact == "checkpoint":
             past.history = [(entry.role, entry.content) for entry in record.checkpoint.history]
         elif fact == "event":
-            _fold_event(past, record.event)
+            _fold_event(past, record)
     return past
 
 
@@ -67,10 +69,13 @@ def _fold_lease(past: Past, lease: pb.Lease, time_s: float, was_released: bool) 
     return lease.released
 
 
-def _fold_event(past: Past, event: api.SessionEvent) -> None:
+def _fold_event(past: Past, record: pb.EventRecord) -> None:
+    event = record.event
     kind = event.WhichOneof("kind")
     if kind == "turn":
         _fold_turn(past, event.turn)
+        if record.floor:
+            past.floors[event.turn.turn] = record.floor
     elif kind == "agent" and event.agent.step == api.AgentEvent.STEP_PLAYBACK:
         past.reached[event.agent.turn] = event.agent.sentence
     elif kind == "session":
@@ -106,7 +111,9 @@ def recovered(past: Past, last_result: bytes | None, now: float, stream_time_s: 
     turns = [_open_turn(turn, now) for _, turn in sorted(past.open_turns.items())]
     if turns and last_result:
         result = pb.GenerateResult.FromString(last_result)
-        if result.address.turn == turns[0].number and result.sentences:
+        number = turns[0].number
+        is_its_own = result.address.epoch >= past.floors.get(number, 0)
+        if result.address.turn == number and is_its_own and result.sentences:
             reached = past.reached.get(turns[0].number, 0)
             turns[0] = replace(
                 turns[0],

@@ -65,6 +65,10 @@ class Seat:
         """Be silent."""
         await self._act(lambda avatar: avatar.interrupt())
 
+    async def duck(self, *, is_low: bool) -> None:
+        """Lower the voice, or raise it again."""
+        await self._act(lambda avatar: avatar.duck(is_low=is_low))
+
     async def aclose(self) -> None:
         """Let the avatar go."""
         self._task.cancel()

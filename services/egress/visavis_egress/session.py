@@ -28,6 +28,7 @@ from visavis_egress.room import (
     RoomLost,
 )
 from visavis_egress.scorers import SoundScorer, TextScorer
+from visavis_egress.scoring import Scoring
 from visavis_egress.seat import MakeAvatar, Seat
 from visavis_egress.vad import WINDOW_BYTES, VoiceDetector
 from visavis_egress.works import Works
@@ -72,6 +73,7 @@ class Session:
         self._conversation = conversation
         self._id = parts.lease.session_id
         self._inbox = Inbox(self._bus, self._id, parts.lease.generation, self.feed)
+        self._scoring = Scoring(self._id, parts.text_scorer, parts.sound_scorer, self.feed)
         self._microphone = bytearray()
         self._tasks: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
@@ -85,6 +87,8 @@ class Session:
         self._seat: Seat | None = None
         self._do: dict[type[do.Command], Callable[[Any], None]] = {
             do.Transcribe: lambda command: self._spawn(self._transcribe(command)),
+            do.ScoreText: lambda command: self._spawn(self._scoring.text(command)),
+            do.ScoreSound: lambda command: self._spawn(self._scoring.sound(command)),
             do.Generate: lambda command: self._spawn(self._generate(command)),
             do.Synthesize: lambda command: self._spawn(self._works.synthesize(command)),
             do.RepairSpeech: lambda _: self._spawn(self._inbox.repair_speech()),
@@ -96,10 +100,13 @@ class Session:
             do.RecordSentence: lambda command: self._record(records.sentence(command)),
             do.RecordPlayback: lambda command: self._record(records.playback(command)),
             do.RecordPresence: lambda command: self._record(records.presence(command)),
+            do.RecordResumed: lambda command: self._record(records.resumed(command)),
+            do.RecordPhraseOff: lambda command: self._record(records.phrase_off(command)),
             do.RecordError: self._error,
+            do.CountSpeculation: self._inbox.waste.judged,
             do.SetState: self._show_state,
             do.UserCaption: lambda c: self._show(
-                lambda: self._room.show_user_words(c.segment, c.text)
+                lambda: self._room.show_user_words(c.segment, c.text, final=c.final)
             ),
             do.AgentCaption: lambda c: self._show(
                 lambda: self._room.show_agent_words(c.segment, c.delta, final=c.final)
@@ -107,6 +114,7 @@ class Session:
             do.PlayAudio: lambda command: self._speak(lambda seat: seat.play(command.pcm)),
             do.EndAudio: lambda _: self._speak(lambda seat: seat.finish()),
             do.StopAudio: lambda _: self._speak(lambda seat: seat.interrupt()),
+            do.Duck: lambda c: self._speak(lambda seat: seat.duck(is_low=c.is_low)),
             do.EndSession: lambda command: self._finish(command.reason),
         }
 
@@ -212,7 +220,9 @@ class Session:
     async def _commit(self, command: do.Commit) -> None:
         kind, event = records.committed(command)
         message_id = f"{self._id}/req/{command.request_id}" if command.request_id else ""
-        receipt = await self._journal.event(kind, event, message_id=message_id)
+        receipt = await self._journal.event(kind, event, message_id=message_id, floor=command.floor)
+        if command.origin is do.Origin.SPEECH:
+            self._inbox.waste.turn_committed()
         self._log.info("turn.committed", turn=command.turn, origin=command.origin.name.lower())
         turn = command.turn
         if receipt.duplicate and command.request_id:

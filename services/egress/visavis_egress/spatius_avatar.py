@@ -109,6 +109,9 @@ class SpatiusAvatar:
         except (ValueError, spatius.AvatarSDKError) as error:
             raise self._gone(error) from error
 
+    async def duck(self, *, is_low: bool) -> None:
+        """The vendor's protocol has no volume, and what was sent cannot be changed."""
+
     async def aclose(self) -> None:
         self._is_open = False
         # With a dead server the close waits long; it may finish on its own.

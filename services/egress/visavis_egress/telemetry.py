@@ -34,6 +34,14 @@ SCORE_SECONDS = Histogram(
     buckets=(0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0),
 )
 
+SPECULATION_TOTAL = Counter(
+    "vv_speculation_total", "Answers begun before their turn was over, by their end", ["outcome"]
+)
+
+SPECULATION_WASTED_SECONDS = Counter(
+    "vv_speculation_wasted_seconds_total", "Seconds of engines behind what was not used", ["stage"]
+)
+
 _STEPS = (
     "endpoint",
     "transcript",
@@ -53,4 +61,5 @@ def observe_turn(outcome: RecordOutcome) -> None:
     for step in _STEPS:
         moment = getattr(outcome.anchors, step)
         if moment is not None:
-            STEP_SECONDS.labels(step).observe(moment - outcome.anchors.origin)
+            # A step may have been taken before the person's last word.
+            STEP_SECONDS.labels(step).observe(max(0.0, moment - outcome.anchors.origin))
