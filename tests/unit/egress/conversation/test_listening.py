@@ -6,11 +6,11 @@ import pytest
 
 from tests.unit.egress.conversation.driver import FRAME_BYTES, frame, frames_of
 from visavis_egress.conversation.config import FRAME_S, Timing
-from visavis_egress.conversation.endpointing import Silence
 from visavis_egress.conversation.events import VoiceFrame
 from visavis_egress.conversation.listening import Ear
 
 TIMING = Timing()
+LATE_S = TIMING.late_s
 
 
 class Listener:
@@ -32,14 +32,14 @@ def test_one_loud_frame_starts_nothing() -> None:
     listener = Listener()
     listener.hear(0.9, 0.1, 0.9, 0.49, 0.9, 0.0)
     assert not listener.ear.is_open
-    assert listener.ear.burst_s == 0
+    assert listener.ear.burst_s == listener.ear.sure_burst_s == listener.ear.longest_burst_s == 0
 
 
 def test_two_loud_frames_in_a_row_start_an_utterance() -> None:
     listener = Listener()
     listener.hear(0.1, 0.5, 0.5)
     assert listener.ear.is_open
-    assert listener.ear.burst_s == pytest.approx(2 * FRAME_S)
+    assert listener.ear.burst_s == pytest.approx(2 * FRAME_S + LATE_S)
     assert listener.ear.last_voice_at == listener.now
 
 
@@ -75,21 +75,23 @@ def test_a_longer_silence_begins_a_new_burst_and_a_short_one_does_not() -> None:
     listener.hear(0.9, times=8)
     listener.hear(0.0, times=9)
     listener.hear(0.9, times=2)
-    assert listener.ear.burst_s == pytest.approx(10 * FRAME_S)
+    assert listener.ear.burst_s == pytest.approx(10 * FRAME_S + LATE_S)
     listener.hear(0.0, times=12)
     listener.hear(0.9)
-    assert listener.ear.burst_s == pytest.approx(FRAME_S)
-    assert listener.ear.longest_burst_s == pytest.approx(10 * FRAME_S)
+    assert listener.ear.burst_s == pytest.approx(FRAME_S + LATE_S)
+    assert listener.ear.longest_burst_s == pytest.approx(10 * FRAME_S + LATE_S)
 
 
 def test_speech_after_the_mark_is_noticed_and_a_single_frame_is_not_speech() -> None:
     listener = Listener()
     listener.hear(0.9, times=5)
-    listener.ear.resumed = False
+    listener.hear(0.0)
+    listener.ear.mark()
     listener.hear(0.0, 0.9, 0.0)
-    assert not listener.ear.resumed
+    assert not listener.ear.went_on
     listener.hear(0.9, 0.9)
-    assert listener.ear.resumed
+    assert listener.ear.went_on
+    assert listener.ear.since_mark_s == pytest.approx(3 * FRAME_S)
 
 
 def test_what_was_forgotten_is_not_in_the_next_utterance_and_the_sound_since_is() -> None:
@@ -152,5 +154,59 @@ def test_a_shorter_limit_is_kept_as_well() -> None:
     assert len(part) <= 64_000
 
 
-def test_the_end_of_a_turn_is_half_a_second_of_silence() -> None:
-    assert Silence(0.5).wait_s() == 0.5
+def test_what_an_echo_could_be_is_not_surely_speech() -> None:
+    listener = Listener()
+    listener.hear(0.6, times=6)
+    listener.hear(0.7, times=4)
+    assert listener.ear.burst_s == pytest.approx(10 * FRAME_S + LATE_S)
+    assert listener.ear.sure_burst_s == pytest.approx(4 * FRAME_S + LATE_S)
+    listener.hear(0.0, times=12)
+    listener.hear(0.6)
+    assert listener.ear.sure_burst_s == 0
+
+
+def test_of_the_silence_before_only_what_belongs_to_the_next_utterance_is_kept() -> None:
+    listener = Listener()
+    listener.hear(0.9, times=20)
+    listener.hear(0.0, times=10)
+    listener.ear.forget(keep_s=3 * FRAME_S)
+    listener.hear(0.9, 0.9)
+    assert frames_of(listener.ear.snapshot()) == list(range(27, 32))
+
+
+def test_a_press_opens_an_utterance_with_300_ms_of_before_and_speech_alone_does_not() -> None:
+    listener = Listener()
+    listener.ear.needs_press = True
+    listener.hear(0.9, times=30)
+    assert not listener.ear.is_open
+    listener.ear.press(listener.now)
+    listener.hear(0.0, times=2)
+    assert listener.ear.is_open
+    assert frames_of(listener.ear.snapshot()) == list(range(30 - 9, 32))
+
+
+def test_what_is_made_up_where_packets_are_missing_is_neither_sound_nor_silence() -> None:
+    listener = Listener()
+    listener.hear(0.9, times=5)
+    listener.now += TIMING.stall_s
+    listener.ear.stall(listener.now)
+    listener.ear.stall(listener.now)
+    listener.hear(0.9, times=30)
+    listener.hear(0.0, times=60)
+    assert listener.ear.silence_s(listener.now) == 0
+    listener.ear.flow(listener.now)
+    listener.ear.flow(listener.now)
+    assert frames_of(listener.ear.snapshot()) == list(range(5))
+    listener.hear(0.0, times=3)
+    assert listener.ear.silence_s(listener.now) == pytest.approx(3 * FRAME_S)
+
+
+def test_silence_from_before_the_packets_were_missing_counts() -> None:
+    listener = Listener()
+    listener.hear(0.9, times=5)
+    listener.hear(0.0, times=5)
+    listener.now += TIMING.stall_s
+    listener.ear.stall(listener.now)
+    listener.now += 3
+    listener.ear.flow(listener.now)
+    assert listener.ear.silence_s(listener.now) == pytest.approx(5 * FRAME_S)
