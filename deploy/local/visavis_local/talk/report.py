@@ -3,14 +3,15 @@
 from dataclasses import dataclass, field, replace
 
 STEPS = (
-    ("endpoint", "endpoint decided"),
     ("transcript", "transcript"),
     ("first_sentence", "first sentence"),
     ("first_audio", "first PCM"),
+    ("endpoint", "endpoint decided"),
     ("handed_over", "handed to the avatar"),
     ("playback_started", "playback started"),
 )
-"""Names in the event's waterfall, and what they are called in print."""
+"""Names in the event's waterfall, and what they are called in print, in their usual order: the
+answer is begun before it is decided that the person is done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ def waterfall(answer: Answer) -> str:
     times = [(label, answer.waterfall.get(name)) for name, label in STEPS]
     times.append(("first sound (caller)", answer.first_sound_s))
     longest = max((time for _, time in times if time is not None), default=0.0) or 1.0
+    # A step may come early or late, as it happens: by time, so that every part is one of waiting.
+    times.sort(key=lambda step: longest + 1 if step[1] is None else step[1])
     before = 0.0
     for label, time in times:
         if time is None:
