@@ -36,7 +36,7 @@ async def _nats() -> AsyncIterator[Connect]:
         await provision(running.url)
 
         async def connect() -> Bus:
-            bus = await nats_bus.connect(running.url, name="contract")
+            bus = await nats_bus.NatsBus().connect(running.url, name="contract")
             stack.push_async_callback(bus.aclose)
             return bus
 

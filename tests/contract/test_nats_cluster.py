@@ -34,7 +34,7 @@ async def cluster() -> AsyncIterator[Cluster]:
     """Provisioned with three replicas."""
     async with running_nats_cluster() as nodes, AsyncExitStack() as stack:
         await provision(nodes[0].url, replicas=3)
-        buses = [await nats_bus.connect(node.url, name="cluster") for node in nodes]
+        buses = [await nats_bus.NatsBus().connect(node.url, name="cluster") for node in nodes]
         for bus in buses:
             stack.push_async_callback(bus.aclose)
         yield Cluster(nodes, buses)

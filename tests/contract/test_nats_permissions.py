@@ -148,7 +148,9 @@ async def connect(url: str) -> AsyncIterator[Connect]:
     async with AsyncExitStack() as stack:
 
         async def open_as(user: str) -> Bus:
-            bus = await nats_bus.connect(url, name=user, user=user, password=password(user))
+            bus = await nats_bus.NatsBus().connect(
+                url, name=user, user=user, password=password(user)
+            )
             stack.push_async_callback(bus.aclose)
             return bus
 

@@ -36,7 +36,7 @@ async def process(server: NatsServer) -> ServerProcess:
 @pytest.fixture
 async def bus(server: NatsServer) -> AsyncIterator[NatsBus]:
     """A connection."""
-    connected = await nats_bus.connect(server.url, name="traps")
+    connected = await nats_bus.NatsBus().connect(server.url, name="traps")
     yield connected
     await connected.aclose()
 
@@ -44,7 +44,7 @@ async def bus(server: NatsServer) -> AsyncIterator[NatsBus]:
 @pytest.fixture
 async def other(server: NatsServer) -> AsyncIterator[NatsBus]:
     """A second connection."""
-    connected = await nats_bus.connect(server.url, name="other")
+    connected = await nats_bus.NatsBus().connect(server.url, name="other")
     yield connected
     await connected.aclose()
 
@@ -140,7 +140,7 @@ async def test_connecting_waits_for_a_server_that_is_not_there_yet(
     server: NatsServer, process: ServerProcess
 ) -> None:
     await asyncio.to_thread(process.kill)
-    connecting = asyncio.create_task(nats_bus.connect(server.url, name="early"))
+    connecting = asyncio.create_task(nats_bus.NatsBus().connect(server.url, name="early"))
     await asyncio.sleep(0)
     await asyncio.to_thread(process.start)
     early = await asyncio.wait_for(connecting, 10)
@@ -298,7 +298,7 @@ async def restricted(tmp_path: Path, server: NatsServer, process: ServerProcess)
 
 
 async def _as_asr(server: NatsServer) -> NatsBus:
-    return await nats_bus.connect(server.url, name="asr", user="asr", password="pw")
+    return await nats_bus.NatsBus().connect(server.url, name="asr", user="asr", password="pw")
 
 
 async def test_what_the_account_may_do_it_can(restricted: NatsServer) -> None:

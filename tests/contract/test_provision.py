@@ -84,7 +84,7 @@ async def test_a_repeat_changes_nothing_and_loses_nothing(
 ) -> None:
     await provision(empty.url)
     before = await _state(js)
-    bus = await nats_bus.connect(empty.url, name="test")
+    bus = await nats_bus.NatsBus().connect(empty.url, name="test")
     await bus.store(subjects.job("s"), b"job")
     await provision(empty.url)
     assert await _state(js) == before

@@ -32,7 +32,7 @@ async def _connections(url: str) -> AsyncIterator[Connect]:
     async with AsyncExitStack() as stack:
 
         async def connect() -> Bus:
-            bus = await nats_bus.connect(url, name="test")
+            bus = await nats_bus.NatsBus().connect(url, name="test")
             stack.push_async_callback(bus.aclose)
             return bus
 

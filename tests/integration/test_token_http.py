@@ -57,7 +57,7 @@ async def _open(folder: Path, nats_url: str, **settings: str) -> AsyncIterator[D
     }
     process = layout.process("token", 0, environ | settings)
     await asyncio.to_thread(process.start)
-    bus = await nats_bus.connect(nats_url, name="token-http-test")
+    bus = await nats_bus.NatsBus().connect(nats_url, name="token-http-test")
     try:
         async with aiohttp.ClientSession(layout.page_url) as client:
             yield Door(client, StandInWorker(bus))

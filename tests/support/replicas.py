@@ -54,7 +54,7 @@ async def replicas(
     stack: RunningStack, environ: Mapping[str, str] | None = None
 ) -> AsyncIterator[Replicas]:
     """The bus connection is closed afterwards; the processes are the stack's."""
-    bus = await nats_bus.connect(stack.layout.nats_url, name="test")
+    bus = await nats_bus.NatsBus().connect(stack.layout.nats_url, name="test")
     try:
         yield Replicas(stack, bus, environ or {})
     finally:

@@ -46,7 +46,7 @@ class Setting:
 @asynccontextmanager
 async def serving(url: str) -> AsyncIterator[Setting]:
     """One server of the API on the bus at `url`."""
-    bus = await nats_bus.connect(url, name="token-test")
+    bus = await nats_bus.NatsBus().connect(url, name="token-test")
     health = Health()
     health.check("bus", bus.ping)
     service = SessionService(

@@ -108,7 +108,7 @@ async def workplace() -> AsyncIterator[Workplace]:
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(running_nats())
         await provision(server.url)
-        bus = await nats_bus.connect(server.url, name="test")
+        bus = await nats_bus.NatsBus().connect(server.url, name="test")
         stack.push_async_callback(bus.aclose)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="visavis-test-"))
         place = Workplace(bus, server.url, Path(folder))

@@ -9,7 +9,6 @@ from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis_asr.ages import Ages
 from visavis_asr.engine import Transcriber, Transcription
 from visavis_runtime import log, subjects
-from visavis_runtime.audio import BYTES_PER_SAMPLE
 from visavis_runtime.bus import Bus, WorkItem
 from visavis_runtime.errors import Poison, VisavisError
 
@@ -132,7 +131,7 @@ def check(work: pb.TranscribeWork) -> None:
         raise Poison("WRONG_RATE", f"sample_rate_hz: {work.sample_rate_hz}, not 16000")
     if not work.pcm:
         raise Poison("EMPTY", "pcm: 0 bytes")
-    if len(work.pcm) % BYTES_PER_SAMPLE:
+    if len(work.pcm) % subjects.BYTES_PER_SAMPLE:
         raise Poison("ODD_BYTES", f"pcm: {len(work.pcm)} bytes are not whole samples")
     if len(work.pcm) > subjects.MAX_UTTERANCE_BYTES:
         raise Poison("TOO_LONG", f"pcm: {len(work.pcm)} bytes, at most 28 s")

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from livekit import rtc
@@ -16,6 +17,8 @@ from livekit.rtc.participant import UnpublishTrackError
 
 from visavis_egress import telemetry
 from visavis_egress.errors import RoomUnavailable
+from visavis_egress.livekit_stats import reception
+from visavis_egress.microphone_watch import StallDetector, watch
 from visavis_egress.room import (
     MAX_TEXT_CHARACTERS,
     MICROPHONE_RATE_HZ,
@@ -25,6 +28,7 @@ from visavis_egress.room import (
     ChatRefused,
     EndAsked,
     InterruptAsked,
+    MicrophoneFlows,
     MicrophoneOpened,
     MicrophoneSound,
     OtherAvatarCame,
@@ -70,6 +74,8 @@ class LiveKitRoom:
         self._tasks: set[asyncio.Task[None]] = set()
         self._endings: set[asyncio.Task[None]] = set()
         self._microphone: rtc.AudioStream | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._stalls = StallDetector()
         self._captions: dict[str, rtc.TextStreamWriter] = {}
         self._voice: LiveKitVoice | None = None
         self._closing = False
@@ -198,7 +204,7 @@ class LiveKitRoom:
     def _on_track(
         self,
         track: rtc.Track,
-        _publication: rtc.RemoteTrackPublication,
+        publication: rtc.RemoteTrackPublication,
         participant: rtc.RemoteParticipant,
     ) -> None:
         if participant.identity != self._person or track.kind != rtc.TrackKind.KIND_AUDIO:
@@ -212,6 +218,8 @@ class LiveKitRoom:
             capacity=_MICROPHONE_FRAMES,
         )
         self._spawn(self._read_microphone(self._microphone))
+        self._stalls, read = StallDetector(), partial(reception, track, publication)
+        self._watching = self._spawn(watch(self._stalls, read, self._tell))
         self._tell(MicrophoneOpened())
 
     def _on_track_gone(self, _track: rtc.Track, *rest: Any) -> None:
@@ -223,6 +231,11 @@ class LiveKitRoom:
         if self._microphone:
             self._spawn(self._microphone.aclose(), self._endings)
             self._microphone = None
+        if self._watching:
+            self._watching.cancel()
+            self._watching = None
+            if self._stalls.is_stalled:
+                self._tell(MicrophoneFlows())
 
     async def _read_microphone(self, stream: rtc.AudioStream) -> None:
         async for event in stream:

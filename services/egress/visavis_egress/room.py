@@ -39,6 +39,16 @@ class MicrophoneSound(RoomEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class MicrophoneStalled(RoomEvent):
+    """Packets of it are missing: its sound is made up, and what seems silent need not be."""
+
+
+@dataclass(frozen=True, slots=True)
+class MicrophoneFlows(RoomEvent):
+    """They come again, or the microphone was muted or closed."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatArrived(RoomEvent):
     """The bound person typed a text."""
 

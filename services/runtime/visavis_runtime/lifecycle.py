@@ -26,8 +26,10 @@ def run(service: str, settings: ServiceSettings, main: Main) -> None:
 async def _run(service: str, settings: ServiceSettings, main: Main) -> None:
     state, stopping = health.Health(), asyncio.Event()
     user, password = settings.nats_user, settings.nats_password.get_secret_value()
-    connect = nats_bus.connect(settings.nats_url, name=service, user=user, password=password)
+    bus = nats_bus.NatsBus()
+    connect = bus.connect(settings.nats_url, name=service, user=user, password=password)
     connecting = asyncio.create_task(connect)
+    state.check("bus", bus.ping)
 
     def stop() -> None:
         logger.info("service.stopping")
@@ -43,8 +45,7 @@ async def _run(service: str, settings: ServiceSettings, main: Main) -> None:
         stack.callback(asyncio.create_task(state.watch_loop()).cancel)
         await asyncio.wait({connecting})
         if not connecting.cancelled():  # else told to stop before the bus was there
-            bus = await connecting
+            await connecting
             stack.push_async_callback(bus.aclose)
-            state.check("bus", bus.ping)
             await main(bus, state, stopping)
     logger.info("service.stopped")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from functools import partial, partialmethod
-from typing import Any
+from typing import Any, Self
 
 import nats.errors
 import nats.js.errors
@@ -30,50 +30,49 @@ _REFUSALS: dict[int | type[Exception], type[errors.BusError]] = {
     nats.errors.MaxPayloadError: errors.TooLarge,
 }
 _ATTEMPT_TIMEOUT_S = 2.0
+_TELL_AGAIN_S = 10.0  # the same error; a wrong password fails four times a second
 _BATCH = 500
 # All others of nats-py's own errors pass: the same write is tried again with the same id.
 _LASTING = (nats.errors.ConnectionClosedError, nats.errors.BadSubjectError)
 
 
-async def connect(url: str, *, name: str, user: str = "", password: str = "") -> "NatsBus":
-    """Connect to the server, waiting for it for as long as it takes.
-
-    `name` shows in the server's monitoring. Reconnects for ever: nats-py's default gives up after
-    60 tries. A frozen server is noticed after two pings without an answer.
-    """
-    bus = NatsBus(client := Client())
-    options: dict[str, Any] = {"user": user, "password": password} if user else {}
-    await client.connect(
-        url,
-        name=name,
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=0.25,  # type: ignore[arg-type]  # a fraction is fine at run time
-        ping_interval=5,
-        max_outstanding_pings=2,
-        inbox_prefix=f"_INBOX_{user or name}",  # the one that the user may listen to
-        error_cb=bus.on_error,
-        disconnected_cb=partial(_say, "bus.disconnected"),
-        reconnected_cb=partial(_say, "bus.reconnected"),
-        **options,
-    )
-    return bus
-
-
-async def _say(event: str) -> None:
-    logger.warning(event)
-
-
 class NatsBus(port.Bus):
     """See `visavis_runtime.bus.Bus`."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._js = client.jetstream(timeout=_ATTEMPT_TIMEOUT_S)
+    def __init__(self) -> None:
+        self._client = Client()
+        self._js = self._client.jetstream(timeout=_ATTEMPT_TIMEOUT_S)
         self._violation = ""
+        self._told: dict[str, float] = {}
 
-    async def on_error(self, error: Exception) -> None:
+    async def connect(self, url: str, *, name: str, user: str = "", password: str = "") -> Self:
+        """Connect to the server, waiting for it for as long as it takes; `ping` says why.
+
+        `name` shows in the server's monitoring. Reconnects for ever: nats-py's default gives up
+        after 60 tries. A frozen server is noticed after two pings without an answer.
+        """
+        options: dict[str, Any] = {"user": user, "password": password} if user else {}
+        await self._client.connect(
+            url,
+            name=name,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.25,  # type: ignore[arg-type]  # a fraction is fine at run time
+            ping_interval=5,
+            max_outstanding_pings=2,
+            inbox_prefix=f"_INBOX_{user or name}",  # the one that the user may listen to
+            error_cb=self._on_error,
+            disconnected_cb=partial(logger.awarning, "bus.disconnected"),
+            reconnected_cb=partial(logger.awarning, "bus.reconnected"),
+            **options,
+        )
+        return self
+
+    async def _on_error(self, error: Exception) -> None:
         """Take in what nats-py tells nobody else, violations of permissions among it."""
-        logger.error("bus.error", error=repr(error))
+        now = time.monotonic()
+        self._told = {what: at for what, at in self._told.items() if now - at < _TELL_AGAIN_S}
+        if self._told.setdefault(repr(error), now) == now:
+            logger.error("bus.error", error=repr(error))
         if "permissions violation" in str(error).lower():
             self._violation = str(error)
 
@@ -220,6 +219,8 @@ class NatsBus(port.Bus):
     async def ping(self) -> None:
         # An echo, not flush() or is_connected: a PING overtakes what is buffered, and nats-py still
         # calls itself connected after its read loop has failed.
+        if not self._client.is_connected:
+            raise errors.BusUnavailable(f"no connection: {'; '.join(self._told)}")
         with _unavailable("no answer from the bus"):
             async with self._answers("", b"") as answers:
                 await answers.next_msg(timeout=_ATTEMPT_TIMEOUT_S)

@@ -30,7 +30,6 @@ CANCEL_MEMORY_S = 60.0
 AGAIN_S = 0.05
 """Python 3.11's wait_for loses a cancel that comes together with what it waits for."""
 
-
 W = TypeVar("W", bound=pb.TranscribeWork | pb.GenerateWork | pb.SynthesizeWork)
 
 

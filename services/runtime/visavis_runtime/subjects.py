@@ -8,6 +8,7 @@ MAX_LLM_WORK_BYTES = 256 * 1024
 MAX_UTTERANCE_BYTES = 896_000  # 28 s at ASR_RATE_HZ, the longest snapshot that fits a message
 ASR_RATE_HZ = 16_000
 SPEECH_RATE_HZ = 24_000
+BYTES_PER_SAMPLE = 2  # mono s16le, the only audio format on the bus
 SPECULATIVE_SENTENCES = 2
 """So many are spoken of an answer that may be thrown away: enough to play until the rest comes."""
 

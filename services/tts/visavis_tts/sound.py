@@ -3,8 +3,7 @@
 import numpy as np
 import soxr
 
-from visavis_runtime.audio import byte_count
-from visavis_runtime.subjects import SPEECH_RATE_HZ
+from visavis_runtime.subjects import BYTES_PER_SAMPLE, SPEECH_RATE_HZ
 from visavis_tts.engine import Samples
 
 LEAD_S = 0.02
@@ -51,7 +50,7 @@ class Chunker:
     """Cuts pieces of PCM of any length into chunks of 100 ms; the last one may be shorter."""
 
     def __init__(self) -> None:
-        self._size = byte_count(CHUNK_S, SPEECH_RATE_HZ)
+        self._size = int(CHUNK_S * SPEECH_RATE_HZ) * BYTES_PER_SAMPLE
         self._rest = b""
 
     def feed(self, pcm: bytes) -> list[bytes]:

@@ -7,7 +7,6 @@ from contextlib import aclosing
 
 from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis_runtime import log, subjects
-from visavis_runtime.audio import BYTES_PER_SAMPLE
 from visavis_runtime.bus import Bus
 from visavis_runtime.errors import BusUnavailable, Poison
 from visavis_tts import sound
@@ -44,7 +43,7 @@ class Worker:
             )
             lost += not await self._publish(work, chunk)
             end.chunks += 1
-            end.samples += len(pcm) // BYTES_PER_SAMPLE
+            end.samples += len(pcm) // subjects.BYTES_PER_SAMPLE
         if lost:
             logger.warning("tts.chunks_lost", sentence=work.sentence, chunks=lost)
         end.took.FromMicroseconds(int((time.monotonic() - started) * 1e6))

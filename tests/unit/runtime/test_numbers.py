@@ -1,7 +1,7 @@
 """Subjects, message ids, epochs and PCM lengths."""
 
 from tests.support.memory_streams import MemoryStream, declared
-from visavis_runtime import audio, subjects
+from visavis_runtime import subjects
 
 SID = "01HZX"
 
@@ -40,10 +40,5 @@ def test_message_ids_are_those_of_the_protocol() -> None:
 
 def test_the_longest_utterance_is_28_s_and_fits_a_message() -> None:
     longest = subjects.MAX_UTTERANCE_BYTES
-    assert longest == audio.byte_count(28.0, subjects.ASR_RATE_HZ)
+    assert longest == 28 * subjects.ASR_RATE_HZ * subjects.BYTES_PER_SAMPLE
     assert longest < declared()[subjects.WORK]["max_msg_size"]
-
-
-def test_byte_counts_are_whole_samples() -> None:
-    assert audio.byte_count(0.1, 24_000) == 4800
-    assert audio.byte_count(0.00003, 24_000) == 0

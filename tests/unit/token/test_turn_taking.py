@@ -78,6 +78,7 @@ def test_every_number_of_the_contract_can_be_set(tmp_path: Path) -> None:
     assert message.HasField("interrupt_thinking_words")
     assert (message.interrupt_words, message.interrupt_thinking_words) == (10, 0)
     assert not message.interruptible
+    assert egress_reads(message).nudge_after_s == 3600
     assert _character(tmp_path, dip_s=0.06).message().dip.nanos == 60_000_000
 
 

@@ -1,6 +1,7 @@
 /**
- * A conversation in a LiveKit room: session, state, captions, push-to-talk. No DOM: copy this file
- * and captions.ts into a page of your own, give it a `changed` callback, draw what the snapshot says.
+ * A conversation in a LiveKit room: session, state, captions, push-to-talk. No DOM: copy this file,
+ * captions.ts and talk.ts into a page of your own, give it a `changed` callback, and draw what the
+ * snapshot says.
  */
 import {
   ConnectionError,
@@ -15,6 +16,7 @@ import {
   type Room,
 } from "livekit-client";
 import { Captions, type Caption } from "./captions.ts";
+import { PushToTalk, type Talk } from "./talk.ts";
 
 export type State =
   | "ready" | "connecting" | "listening" | "your-turn" | "thinking" | "speaking" | "reconnecting"
@@ -24,9 +26,6 @@ export type State =
 export type Connection =
   | "none" | "opening" | "open" | "lost" | "refused" | "full" | "failed" | "over";
 export type Microphone = "unasked" | "on" | "off" | "denied" | "missing";
-
-/** Whether the person says by a button when they speak, and whether they do. */
-export type Talk = "automatic" | "released" | "held";
 
 export interface Session {
   readonly serverUrl: string;
@@ -97,9 +96,9 @@ export class Conversation {
   private readonly captions = new Captions();
   private connection: Connection = "none";
   private microphone: Microphone = "unasked";
-  private talking: Talk = "automatic";
-  /** The end of a turn that the agent could not be told. */
-  private owesEnd = false;
+  private readonly pushToTalk = new PushToTalk(
+    (payload) => this.call("visavis.turn", payload), () => this.tell(),
+  );
   private agentState = "";
   private reason = "";
   private retryInS = 0;
@@ -112,7 +111,8 @@ export class Conversation {
   constructor(private readonly options: Options) {}
 
   snapshot(): Snapshot {
-    const { connection, microphone, talking: talk, retryInS, reason } = this;
+    const { connection, microphone, retryInS, reason } = this;
+    const talk = this.pushToTalk.now;
     const state = stateOf(connection, this.agentState, microphone, talk);
     return { state, connection, microphone, talk, captions: this.captions.list(), retryInS, reason };
   }
@@ -129,8 +129,7 @@ export class Conversation {
     clearTimeout(this.timer);
     this.captions.clear();
     this.agentState = this.reason = "";
-    this.talking = "automatic";
-    this.owesEnd = false;
+    this.pushToTalk.begin(false);
     this.become("opening");
     // Else the session that is just ending would be the one that is asked for.
     await this.ending;
@@ -160,19 +159,9 @@ export class Conversation {
     await this.room.localParticipant.sendText(words, { topic: "lk.chat" });
   }
 
-  /** Push-to-talk: hold the button, or let it go. Nothing in a session that listens by itself. */
+  /** Push-to-talk: hold the button, or let it go. */
   async talk(held: boolean): Promise<void> {
-    const wanted = held ? "held" : "released";
-    if (this.talking === "automatic" || this.talking === wanted) return;
-    this.talking = wanted;
-    this.tell();
-    const isTold = await this.call("visavis.turn", held ? "start" : "end");
-    this.owesEnd = !held && !isTold;
-    if (held && !isTold && this.talking === "held") {
-      // Nobody knows of it: the person must not speak into the void.
-      this.talking = "released";
-      this.tell();
-    }
+    await this.pushToTalk.hold(held);
   }
 
   async interrupt(): Promise<void> {
@@ -255,7 +244,7 @@ export class Conversation {
 
   private async join(session: Session, isOld: () => boolean): Promise<void> {
     const room = (this.room = this.options.newRoom(session));
-    this.talking = session.manual ? "released" : "automatic";
+    this.pushToTalk.begin(session.manual);
     this.listen(room);
     try {
       await this.options.prepare?.(room, session);
@@ -282,7 +271,7 @@ export class Conversation {
     };
     const isBack = mine(() => {
       if (this.connection === "lost") this.become("open");
-      if (this.owesEnd) void this.settleTurn();
+      void this.pushToTalk.settle();
     });
     room
       .on(RoomEvent.ParticipantConnected, (participant) => this.readState(participant))
@@ -312,12 +301,6 @@ export class Conversation {
     if (participant.kind !== ParticipantKind.AGENT || participant.attributes[ON_BEHALF]) return;
     this.agentState = participant.attributes[AGENT_STATE] ?? "";
     this.tell();
-  }
-
-  /** A turn whose end got lost would go on for ever. */
-  private async settleTurn(): Promise<void> {
-    this.owesEnd = false;
-    if (this.talking === "released") this.owesEnd = !(await this.call("visavis.turn", "end"));
   }
 
   /** True when the agent has it. */

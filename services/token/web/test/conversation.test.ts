@@ -317,6 +317,24 @@ test("push-to-talk: a turn is what lies between two calls", async () => {
   assert.deepEqual(states().slice(-3), ["your-turn", "listening", "your-turn"]);
 });
 
+test("a turn's end is told after its beginning, however quickly it comes", async () => {
+  const { room, conversation } = await manual();
+  const { localParticipant } = room;
+  const tell = localParticipant.performRpc;
+  let hears: () => void = () => {};
+  localParticipant.performRpc = async (call) => {
+    if (call.payload === "start") await new Promise<void>((resolve) => (hears = resolve));
+    await tell(call);
+  };
+  const pressing = conversation.talk(true);
+  const releasing = conversation.talk(false);
+  await soon();
+  assert.deepEqual(room.log, []);
+  hears();
+  await Promise.all([pressing, releasing]);
+  assert.deepEqual(room.log, ["visavis.turn agent-s start", "visavis.turn agent-s end"]);
+});
+
 test("a session that listens by itself takes no presses", async () => {
   const { room, conversation } = begin();
   await conversation.start();
