@@ -1,16 +1,26 @@
-"""When is the person done? How long to wait, given what is known of the end of the utterance."""
+"""When is the person done? How long to wait, given what is known of the end of the utterance.
+
+The thresholds come from `make eval-turns`.
+"""
 
 import re
 from dataclasses import dataclass
 
+from visavis_egress.conversation.backchannel import normalised
 from visavis_egress.conversation.config import TurnTaking
 
-TEXT_IS_FINISHED = 0.5
-"""The language model's probability of an ending from which the words count as finished."""
-SOUND_IS_FINISHED = 0.5
+TEXT_SURE = 0.4
+"""The language model's probability of an ending from which the words seem finished."""
+TEXT_GOING_ON = 0.1
+"""Below it they are going on, whatever the sound says: a sentence can sound finished in its middle."""
+SOUND_SURE = 0.95
 """The same of the sound."""
-_CLOSED = re.compile(r"[.!?][\"')\]]*$")
-_TRAILS_OFF = re.compile(r"(\.\.\.|…|\b(and|or|but|so|because|um|uh|er|the|a|to|of)[.,]?)$", re.I)
+_TRAILS_OFF = re.compile(r"(\.\.\.|…|,|\b(u+m+|u+h+|e+r+m*|h+m+)[.,]?)$", re.IGNORECASE)
+_ANSWERS = frozenset(
+    """yes yeah yep no nope okay ok sure right exactly never thanks correct please fine good great
+    hello hi goodbye bye""".split()  # noqa: SIM905, a list of words reads better as words
+)
+"""Whole utterances of one word, which scorers made for sentences take for beginnings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +43,32 @@ class Evidence:
 def wait_s(taking: TurnTaking, evidence: Evidence) -> float:
     """Silence after which the turn is over, by everything that is known now.
 
-    Two votes, of the words and of the sound. A score that is pending is not yet a yes; one that is
-    absent leaves the vote to punctuation (words) or to the words (sound), so that nothing waits for
-    it.
+    Two votes, of the words and of the sound, and a veto of the words. A score that is pending is not
+    yet a yes, and one that is absent is none: nothing waits for either.
     """
     if evidence.text == "":
         return taking.min_delay_s  # a noise: nothing more to find out
-    words, sound = _words_are_finished(evidence), evidence.sound_score
-    if sound.is_pending or sound.value is not None:
-        voice = sound.value is not None and sound.value >= SOUND_IS_FINISHED
-    else:
-        # Punctuation alone is no two votes: recognisers close most sentences.
-        voice = words and evidence.text_score.value is not None
-    votes = words + voice
+    if evidence.text is not None and _are_going_on(evidence.text, evidence.text_score):
+        return taking.max_delay_s
+    sound = evidence.sound_score.value
+    votes = _are_finished(evidence) + (sound is not None and sound >= SOUND_SURE)
     return (taking.max_delay_s, taking.mid_delay_s, taking.min_delay_s)[votes]
 
 
-def _words_are_finished(evidence: Evidence) -> bool:
+def _is_an_answer(text: str) -> bool:
+    return normalised(text) in _ANSWERS
+
+
+def _are_going_on(text: str, score: Score) -> bool:
+    if _is_an_answer(text):
+        return False
+    is_low = score.value is not None and score.value < TEXT_GOING_ON
+    return is_low or bool(_TRAILS_OFF.search(text))
+
+
+def _are_finished(evidence: Evidence) -> bool:
     if evidence.text is None:
         return False
-    score = evidence.text_score
-    if score.value is not None:
-        return score.value >= TEXT_IS_FINISHED
-    return not score.is_pending and seems_finished(evidence.text)
-
-
-def seems_finished(text: str) -> bool:
-    """By punctuation: closed, and not trailing off."""
-    return bool(_CLOSED.search(text)) and not _TRAILS_OFF.search(text.rstrip(".!?\"')]"))
+    # Punctuation is no vote: recognisers close half of the unfinished sentences with a full stop.
+    score = evidence.text_score.value
+    return _is_an_answer(evidence.text) or (score is not None and score >= TEXT_SURE)
