@@ -12,7 +12,7 @@ from visavis_egress.conversation.config import TurnTaking
 TEXT_SURE = 0.4
 """The language model's probability of an ending from which the words seem finished."""
 TEXT_GOING_ON = 0.1
-"""Below it they are going on, whatever the sound says: a sentence can sound finished in its middle."""
+"""Below it they are going on, whatever the sound says: sentences sound finished in their middle."""
 SOUND_SURE = 0.95
 """The same of the sound."""
 _TRAILS_OFF = re.compile(r"(\.\.\.|…|,|\b(u+m+|u+h+|e+r+m*|h+m+)[.,]?)$", re.IGNORECASE)
@@ -43,8 +43,8 @@ class Evidence:
 def wait_s(taking: TurnTaking, evidence: Evidence) -> float:
     """Silence after which the turn is over, by everything that is known now.
 
-    Two votes, of the words and of the sound, and a veto of the words. A score that is pending is not
-    yet a yes, and one that is absent is none: nothing waits for either.
+    Two votes, of the words and of the sound, and a veto of the words. A score that is pending is
+    not yet a yes, and one that is absent is none: nothing waits for either.
     """
     if evidence.text == "":
         return taking.min_delay_s  # a noise: nothing more to find out
