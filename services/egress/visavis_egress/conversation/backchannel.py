@@ -24,8 +24,8 @@ def word_count(text: str) -> int:
 
 def is_backchannel(text: str) -> bool:
     """A sign of attention ("mm-hm", "okay, sure"), a laugh, or nothing."""
-    words = normalised(text)
+    words = f" {normalised(text)} "
     for phrase in _PHRASES:
-        words = words.replace(phrase, "")
+        words = words.replace(f" {phrase} ", " ")
     rest = words.split()
     return len(rest) <= _MOST_WORDS and all(word in _SIGNS for word in rest)

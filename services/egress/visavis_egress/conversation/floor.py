@@ -29,8 +29,8 @@ class Floor:
 
     def is_no_turn(self, heard: Heard) -> bool:
         """What was said leaves the floor to the avatar."""
-        if not heard.text:
-            return True
+        if not heard.text or self._recognition.taking.manual:
+            return not heard.text  # who presses a button wants the turn
         dialogue = self._dialogue
         if dialogue.is_paused:
             return self._is_sign(heard.text, heard.longest_burst_s)
@@ -79,6 +79,8 @@ class Floor:
             return []
         if self._recognition.is_idle:
             return self._dialogue.resume()
+        if self._recognition.taking.manual:
+            return []  # the button says when it is over
         words, burst_s = self._recognition.words, self._ear.longest_burst_s
         if burst_s >= self._timing.surely_a_turn_s:
             return self._dialogue.interrupt(now)

@@ -1,11 +1,20 @@
 """From voice frames to utterances: where speech starts, how long it is silent, what was said."""
 
 from collections import deque
+from dataclasses import dataclass
 
 from visavis_egress.conversation.config import FRAME_S, RATE_IN_HZ, Timing
 from visavis_egress.conversation.events import VoiceFrame
 
 _BYTES_PER_S = RATE_IN_HZ * 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Stall:
+    """Packets are missing since a moment, and so much silence was heard before."""
+
+    since: float
+    silence_s: float
 
 
 class Ear:
@@ -14,7 +23,9 @@ class Ear:
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
         self._pre_roll: deque[bytes] = deque(maxlen=round(timing.pre_roll_s / FRAME_S))
-        self._stalled_silence_s: float | None = None
+        self._stall: _Stall | None = None
+        self.is_shut = False
+        """The button was let go: what comes now does not belong to the utterance."""
         self.needs_press = False
         """Push-to-talk: no utterance begins by itself."""
         self.forget()
@@ -27,37 +38,41 @@ class Ear:
                 self._pre_roll.popleft()
         self._sound = bytearray()
         self._levels: list[float] = []
-        self._loud_frames = 0
+        self._loud_frames = self._sure_loud_frames = 0
         self._burst_frames = self._sure_frames = self._longest_frames = 0
         self._frames_since_mark = 0
-        self.is_open = False
+        self.is_open = self.is_shut = False
         self.last_voice_at = 0.0
         self.went_on = False
 
     def hear(self, frame: VoiceFrame, now: float) -> None:
         """Take in one frame that ended at `now`."""
-        if self._stalled_silence_s is not None:
+        if self._stall:
             return  # made up by the receiver where packets are missing
         is_loud = frame.probability >= self._timing.start_probability
+        is_sure = frame.probability >= self._timing.echo_probability
         self._loud_frames = self._loud_frames + 1 if is_loud else 0
+        self._sure_loud_frames = self._sure_loud_frames + is_sure if is_loud else 0
         # Kept while an utterance is open too: the next one may begin the moment this one is taken.
         self._pre_roll.append(frame.pcm)
         if not self.is_open:
             if self._loud_frames >= self._timing.start_frames and not self.needs_press:
                 self._open(now)
             return
+        if self.is_shut:
+            return
         self._sound += frame.pcm
         self._levels.append(frame.probability)
         if self._loud_frames >= self._timing.start_frames:
             self.went_on = True
         if frame.probability >= self._timing.stay_probability:
-            self._count(frame.probability, now)
+            self._count(is_sure, now)
 
-    def _count(self, probability: float, now: float) -> None:
+    def _count(self, is_sure: bool, now: float) -> None:
         if now - self.last_voice_at > self._timing.burst_gap_s:
             self._burst_frames = self._sure_frames = 0
         self._burst_frames += 1
-        self._sure_frames += probability >= self._timing.echo_probability
+        self._sure_frames += is_sure
         self._frames_since_mark += 1
         self._longest_frames = max(self._longest_frames, self._burst_frames)
         self.last_voice_at = now
@@ -67,6 +82,7 @@ class Ear:
         self._sound = bytearray(b"".join(self._pre_roll))
         self._levels = [1.0] * len(self._pre_roll)
         self._burst_frames = self._longest_frames = self._loud_frames
+        self._sure_frames = self._sure_loud_frames
         self._frames_since_mark = self._loud_frames
         self.last_voice_at = now
 
@@ -81,14 +97,15 @@ class Ear:
 
     def stall(self, now: float) -> None:
         """Nothing arrives any more; what seemed silence since it began does not count."""
-        if self._stalled_silence_s is None:
-            self._stalled_silence_s = max(0.0, self.silence_s(now) - self._timing.stall_s)
+        if not self._stall:
+            silence_s = max(0.0, self.silence_s(now) - self._timing.stall_s)
+            self._stall = _Stall(now, silence_s)
 
     def flow(self, now: float) -> None:
         """It arrives again: the silence goes on where it was."""
-        if self._stalled_silence_s is not None:
-            self.last_voice_at = now - self._stalled_silence_s
-            self._stalled_silence_s = None
+        if self._stall:
+            self.last_voice_at = now - self.silence_s(now)
+            self._stall = None
 
     # What there is
 
@@ -118,10 +135,12 @@ class Ear:
         self.went_on = False
 
     def silence_s(self, now: float) -> float:
-        """Silence since the last voiced frame."""
-        if self._stalled_silence_s is not None:
-            return self._stalled_silence_s
-        return now - self.last_voice_at
+        """Silence since the last voiced frame; packets that stay away for long are silence too."""
+        if not self._stall:
+            return now - self.last_voice_at
+        stalled_s = now - self._stall.since
+        is_long = stalled_s >= self._timing.hard_stop_s
+        return self._stall.silence_s + (stalled_s if is_long else 0.0)
 
     @property
     def length_s(self) -> float:

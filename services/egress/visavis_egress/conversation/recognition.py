@@ -56,13 +56,19 @@ class Recognition:
     def __init__(self, ear: Ear, timing: Timing, taking: TurnTaking) -> None:
         self._ear, self._timing = ear, timing
         self._revision = 0
-        self.become(taking)
         self.forget()
+        self.become(taking)
 
     def become(self, taking: TurnTaking) -> None:
         """Take turns so from now on."""
-        self.taking = taking
+        was_manual, self.taking = self._ear.needs_press, taking
         self._ear.needs_press = taking.manual
+        if taking.manual and not was_manual:
+            self.release()  # nobody lets go of a button that was not pressed
+        elif was_manual and not taking.manual:
+            self._ear.is_shut = False
+            if not self._ear.longest_burst_s:
+                self.forget()  # nothing was said, so that no silence ends it
 
     def forget(self, keep_s: float | None = None) -> None:
         """Drop the utterance and whatever is still being recognised of it."""
@@ -72,7 +78,6 @@ class Recognition:
         self._partial: tuple[int, float] | None = None
         self._partial_text = ""
         self._endpoint_at: float | None = None
-        self._is_released = False
 
     # What there is
 
@@ -128,7 +133,7 @@ class Recognition:
     def is_over(self, now: float) -> bool:
         """The person has been silent for as long as the endpointing rule waits."""
         if self.taking.manual:
-            return self._is_released
+            return self._ear.is_shut
         if self._open is None:
             return False
         wait = min(wait_s(self.taking, self._evidence(now)), self._timing.hard_stop_s)
@@ -145,19 +150,22 @@ class Recognition:
     # Push-to-talk
 
     def press(self, now: float) -> None:
-        """The button is down: an utterance begins."""
-        self.forget()
-        self._ear.press(now)
+        """The button is down: an utterance begins, or goes on if it is still being recognised."""
+        if not self._ear.is_open:
+            self._ear.press(now)
+        self._ear.is_shut, self._endpoint_at = False, None
 
     def release(self) -> None:
         """The button is up: the utterance is over."""
-        self._is_released = self._ear.is_open
+        self._ear.is_shut = self._ear.is_open
 
     # What to do next
 
     def advance(self, now: float, turn: int) -> list[Command]:
         """Ask for what has become ready to be recognised or scored."""
         out: list[Command] = []
+        if self.taking.manual and self._ear.silence_s(now) >= self._timing.held_s:
+            self.release()  # the word of it was lost
         if self._open and self._ear.went_on:
             # The person went on: the snapshot was not the end, its text is of no use.
             self._partial_text = self._open.text or self._partial_text
@@ -176,11 +184,11 @@ class Recognition:
 
     def _ask(self, now: float, turn: int) -> list[Command]:
         if not self._ear.length_s:
-            if self._is_released:
+            if self._ear.is_shut:
                 self.forget()
             return []
         is_dip = self._ear.longest_burst_s > 0 and self._ear.silence_s(now) >= self.taking.dip_s
-        if is_dip or self._is_released:
+        if is_dip or self._ear.is_shut:
             self._open, self._partial = self._snapshot(now), None
             return [do.Transcribe(turn, self._revision, self._ear.snapshot())]
         since = self._partial[1] if self._partial else 0.0

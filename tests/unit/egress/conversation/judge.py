@@ -97,11 +97,10 @@ class Judge:
             self._understood |= frames
 
     def _see_user_caption(self, command: do.UserCaption) -> None:
-        self._shown_turns[command.segment] += command.final
-        shown = self._shown_turns[command.segment]
-        self.check(
-            shown <= 1 and shown == command.final, "one final caption a turn, and it is last"
-        )
+        is_shown = self._shown_turns[command.segment]
+        self.check(not is_shown, "one final caption a turn, and it is last")
+        # A guess that came to nothing is taken back; other words may follow.
+        self._shown_turns[command.segment] += command.final and bool(command.text)
 
     def _see_record_error(self, command: do.RecordError) -> None:
         if command.code == "COMMIT_TIMEOUT":
