@@ -321,9 +321,9 @@ class Dialogue:
     # What arrives
 
     def _attempt(self, epoch: int) -> Answer | None:
-        """The attempt that is being made under this epoch, spoken, held back or stopped."""
+        """The attempt that is being made under this epoch, spoken, held back or paused."""
         draft = self.draft.answer if self.draft else None
-        stopped = self._stop.answer if self._stop else None
+        stopped = self._stop.answer if self._stop and not self._stop.is_final else None
         known = (self.answer, draft, stopped)
         return next((one for one in known if one and one.epoch == epoch), None)
 

@@ -80,6 +80,19 @@ def test_what_was_cancelled_is_never_heard_whatever_arrives(stage: Stage) -> Non
     assert stage.played == pcm
 
 
+def test_what_arrives_while_the_avatars_last_word_is_waited_for_is_not_taken_in(
+    stage: Stage,
+) -> None:
+    stage.ask()
+    epoch = stage.generate("One.", complete=False)
+    stage.synthesize(epoch, 0, seconds=3.0)
+    stage.wait(1)
+    stage.feed(on.TextTyped("Stop."))
+    stage.feed(on.SentencesReady(epoch, ("One.", "Two."), True))
+    assert stage.feed(on.SpeechEnded(epoch, 1, 2400)) == []
+    assert [one.text for one in stage.all(do.RecordSentence)] == ["One."]
+
+
 @pytest.mark.parametrize("text", ["", "Hm."])
 def test_a_cough_while_the_avatar_speaks_is_ignored(stage: Stage, text: str) -> None:
     stage.speaking()
