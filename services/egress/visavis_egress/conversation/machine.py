@@ -13,6 +13,7 @@ from visavis_egress.conversation import events as on
 from visavis_egress.conversation.commands import Anchors, Command, Origin, State
 from visavis_egress.conversation.config import Persona, Timing, TurnTaking
 from visavis_egress.conversation.dialogue import Dialogue
+from visavis_egress.conversation.drafting import Drafting
 from visavis_egress.conversation.floor import Floor
 from visavis_egress.conversation.listening import Ear
 from visavis_egress.conversation.presence import Presence
@@ -42,7 +43,8 @@ class Conversation:
         self._recognition = Recognition(self._ear, timing, taking or TurnTaking())
         self._dialogue = Dialogue(persona, timing, generation, known)
         self._floor = Floor(timing, self._ear, self._recognition, self._dialogue)
-        self._drafts_of_turn = self._drafts = 0
+        self._drafting = Drafting(timing, self._recognition, self._dialogue)
+        self._guess = ""
         self._has_asked_again = self._has_nudged = False
         self._is_seated = self._is_draining = self._is_over = False
         self._shown_state: State | None = None
@@ -167,12 +169,16 @@ class Conversation:
 
     def _listen(self, now: float) -> list[Command]:
         out = self._recognition.advance(now, self._turn_number)
-        out += self._speculate(now)
+        may_begin = self._presence.is_there and not self._is_draining
+        out += self._drafting.advance(now, self._turn_number, may_begin=may_begin)
         out += self._floor.advance(now)
         if failure := self._recognition.failure(now):
             out += self._not_understood(failure, now)
-        heard = self._recognition.take(now)
-        return out + (self._answer(heard, now) if heard else [])
+        if heard := self._recognition.take(now):
+            out += self._answer(heard, now)
+        if self._guess and self._recognition.is_idle:
+            out.append(self._caption(""))  # it came to nothing
+        return out
 
     def _answer(self, heard: Heard, now: float) -> list[Command]:
         """The person is done: what was said becomes a turn, or nothing."""
@@ -195,36 +201,6 @@ class Conversation:
     def _is_unsure(self, heard: Heard) -> bool:
         is_low = 0 < heard.confidence < self._timing.min_confidence
         return is_low and bool(self._persona.pardon) and not self._has_asked_again
-
-    def _speculate(self, now: float) -> list[Command]:
-        """Begin to answer the words that may be all; stop when they are not."""
-        recognition, dialogue = self._recognition, self._dialogue
-        words = recognition.words
-        out: list[Command] = []
-        if recognition.is_idle:
-            self._drafts_of_turn = 0
-        if dialogue.draft and not dialogue.draft.is_committed:
-            if words is not None and not dialogue.draft.says(words):
-                out = dialogue.drop_draft(do.Speculation.CHANGED)
-            elif recognition.spoken_on_s >= self._timing.speaks_on_s:
-                out = dialogue.drop_draft(do.Speculation.WENT_ON)
-            elif recognition.is_idle:
-                out = dialogue.drop_draft(do.Speculation.DROPPED)
-        if words and not dialogue.draft and self._may_speculate:
-            self._drafts_of_turn += 1
-            self._drafts += 1
-            turn = Turn(self._turn_number, Origin.SPEECH, words, Anchors(now))
-            out += dialogue.speculate(turn, now)
-        return out
-
-    @property
-    def _may_speculate(self) -> bool:
-        is_wanted = self._recognition.taking.speculation and self._presence.is_there
-        is_within = (
-            self._drafts_of_turn < self._timing.speculations_a_turn
-            and self._drafts < self._timing.speculations_a_session
-        )
-        return is_wanted and is_within and self._dialogue.is_free and not self._is_draining
 
     def _show_state(self) -> list[Command]:
         state = self._state()
@@ -249,19 +225,20 @@ class Conversation:
         return max(1, self._dialogue.next_turn)
 
     def _user_said(self, turn: Turn) -> list[Command]:
+        self._has_nudged = False
         # Whoever types in the room sees the text already: a caption would show it twice.
         is_shown = turn.origin is Origin.TEXT and not turn.request_id
-        caption = do.UserCaption(self._segment, turn.text)
         return [
-            *([] if is_shown else [caption]),
+            *([] if is_shown else [self._caption(turn.text)]),
             do.RecordTranscript(turn.number, turn.text),
             self._dialogue.commit(turn),
         ]
 
-    @property
-    def _segment(self) -> str:
-        """Caption segment of the person's next turn."""
-        return f"SG_user_{self._generation}_{self._turn_number}"
+    def _caption(self, text: str, *, final: bool = True) -> Command:
+        """The words of the person's next turn; a guess is taken back by nothing."""
+        segment = self._guess or f"SG_user_{self._generation}_{self._turn_number}"
+        self._guess = "" if final else segment
+        return do.UserCaption(segment, text, final)
 
     def _not_understood(self, code: str, now: float) -> list[Command]:
         """Recognition failed: there is nothing to answer, and the person is told so."""
@@ -330,7 +307,7 @@ class Conversation:
         words = self._recognition.words_so_far
         if not words or self._dialogue.answer:
             return []
-        return [do.UserCaption(self._segment, words, final=False)]
+        return [self._caption(words, final=False)]
 
     def _on_text_scored(self, event: on.TextScored, _now: float) -> list[Command]:
         self._recognition.text_scored(event.revision, event.probability)
