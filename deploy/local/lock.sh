@@ -22,3 +22,6 @@ done
 for name in uv caller_voice eval_voices livekit_build node podman_compose; do
   compile "$name" "$@"
 done
+for name in peers_livekit peers_pipecat; do
+  compile "$name" --config-file requirements/peers.uv.toml "$@"
+done
