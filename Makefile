@@ -11,7 +11,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SOURCES = $(wildcard services/*/visavis_* deploy/local deploy/nats proto/generate.py tests)
 
-.PHONY: help env setup demo check test test-containers unit format lock proto proto-check clean
+.PHONY: help env setup demo check test test-containers eval-turns unit format lock proto proto-check clean
 
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -39,6 +39,9 @@ test: setup check ## everything that a laptop can run, real servers included: un
 
 test-containers: env ## images, a conversation through the compose file; needs an engine
 	@$(BIN)/python -m tests.containers
+
+eval-turns: env ## false cut-offs against waiting time, on synthetic speech; needs npm for its voices
+	@nice -n 19 $(BIN)/python -m tests.eval.turns
 
 unit: env ## the unit tests alone
 	@$(BIN)/pytest -q tests/unit

@@ -19,6 +19,9 @@ compile dev "$@"
 for name in token asr llm tts egress motion_sim model_server; do
   compile "$name" -c requirements/dev.txt
 done
-for name in uv caller_voice livekit_build node podman_compose; do
+for name in uv caller_voice eval_voices livekit_build node podman_compose; do
   compile "$name" "$@"
+done
+for name in peers_livekit peers_pipecat; do
+  compile "$name" --config-file requirements/peers.uv.toml "$@"
 done

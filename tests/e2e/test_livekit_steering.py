@@ -113,8 +113,10 @@ async def test_the_person_may_interrupt_and_hang_up_and_nobody_else(world: World
         assert one.caller.observed.agent_state == "speaking"
         assert await one.caller.call("visavis.interrupt") == "ok"
         assert (await one.over(turn)).step == INTERRUPTED
-        with pytest.raises(rtc.RpcError) as unsupported:
+        with pytest.raises(rtc.RpcError, match='"start" or "end"'):
             await one.caller.call("visavis.turn")
+        with pytest.raises(rtc.RpcError) as unsupported:
+            await one.caller.call("visavis.dance")
         assert unsupported.value.code == rtc.RpcError.ErrorCode.UNSUPPORTED_METHOD
         assert await one.caller.call("visavis.end") == "ok"
         assert await one.ended() == api.END_REASON_CLIENT_LEFT

@@ -214,8 +214,7 @@ async def test_turn_taking_that_cannot_be_is_named(setting: Setting) -> None:
     }
     empty = await refused(setting.api.update(sid, "turn_taking", voice="x"))
     assert empty.fields == {"changes.turn_taking": "REQUIRED"}
-    kept = (await _spec(setting, sid)).resolved.turn_taking
-    assert kept == api.TurnTaking(profile=api.TurnTaking.PROFILE_BALANCED)
+    assert not (await _spec(setting, sid)).resolved.HasField("turn_taking")
 
 
 async def test_a_text_may_be_said_so_that_nothing_stops_it(setting: Setting) -> None:

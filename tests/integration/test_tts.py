@@ -1,6 +1,7 @@
 """The synthesis worker as a process, on a real bus, with the real voice where it matters."""
 
 import signal
+import time
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -140,6 +141,24 @@ async def test_a_killed_workers_sentence_is_spoken_by_another(place: Workplace) 
     found = await speech(place)
     assert sum(one.HasField("end") for one in found) == 1
     assert len(found) == 8 + 1
+
+
+async def test_two_workers_speak_the_sentences_of_one_answer_at_the_same_time(
+    place: Workplace,
+) -> None:
+    took_s = 1.0
+    for _ in range(2):
+        await place.start("tts", **FAKE, FAKE_DELAY_S=str(took_s))
+    began = time.monotonic()
+    for number in range(4):
+        await place.give("tts", work(place, "x" * 10, sentence=number))
+    found = await speech(place, 4)
+    assert 2 * took_s < time.monotonic() - began < 3 * took_s
+    assert {len(joined(found, number)) for number in range(4)} == {10 * 1440 * 2}
+    for one in place.workers:
+        await until_settled(one, 2)
+    ends = [one.end for one in found if one.HasField("end")]
+    assert all(took_s * 1000 <= end.took.ToMilliseconds() < 1500 for end in ends)
 
 
 async def test_what_cannot_be_spoken_is_told_and_the_next_sentence_is_spoken(

@@ -30,7 +30,7 @@ class Health:
     async def reasons(self) -> list[str]:
         """Why the service is not ready; empty when it is."""
         found = ["draining"] if self.draining else [] if self._checks else ["starting"]
-        for name, check in self._checks.items():
+        for name, check in list(self._checks.items()):
             try:
                 await check()
             except VisavisError as error:

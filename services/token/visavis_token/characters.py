@@ -150,8 +150,11 @@ def resolve(character: Character, overrides: api.SessionOverrides) -> pipeline.R
         disclosure=character.phrases.spoken_disclosure,
         pardon=character.phrases.pardon,
         nudge=character.phrases.nudge,
-        turn_taking=turn_taking.merged(character.turn_taking.message(), overrides.turn_taking),
     )
+    # Unset where nobody has chosen anything.
+    if character.turn_taking.model_fields_set or overrides.HasField("turn_taking"):
+        wanted = turn_taking.merged(character.turn_taking.message(), overrides.turn_taking)
+        resolved.turn_taking.CopyFrom(wanted)
     resolved.max_duration.FromSeconds(character.max_duration_s)
     resolved.max_silence.FromSeconds(character.silence_s)
     for field in ("instructions", "voice", "language", "greeting", "temperature"):

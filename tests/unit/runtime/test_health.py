@@ -81,3 +81,13 @@ async def test_metrics_show_the_loops_lag(
     watching.cancel()
     with suppress(asyncio.CancelledError):
         await watching
+
+
+async def test_a_check_that_is_added_while_others_are_asked_breaks_nothing(
+    get: Get, state: health.Health
+) -> None:
+    async def adds() -> None:
+        state.check("bus", _fine)
+
+    state.check("engine", adds)
+    assert await get("/readyz") == (200, "ok")

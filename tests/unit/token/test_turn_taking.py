@@ -52,6 +52,11 @@ def _character(folder: Path, **block: object) -> turn_taking.TurnTaking:
 def test_without_a_block_it_is_the_default_profile_and_nothing_more(tmp_path: Path) -> None:
     message = _character(tmp_path).message()
     assert message == api.TurnTaking(profile=api.TurnTaking.PROFILE_BALANCED)
+    assert turn_taking.profile_of(api.TurnTaking()) == "balanced"
+    plain = load(tmp_path)["test"]
+    assert not resolve(plain, api.SessionOverrides()).HasField("turn_taking")
+    chosen = resolve(plain, api.SessionOverrides(turn_taking=api.TurnTaking(speculation=False)))
+    assert chosen.turn_taking.profile == api.TurnTaking.PROFILE_BALANCED
 
 
 @pytest.mark.parametrize("profile", ["quick", "balanced", "patient", "manual"])
