@@ -74,10 +74,10 @@ class Dialogue:
 
     @property
     def paused_rest_s(self) -> float:
-        """How much of it was not heard; endless while it is still being made."""
-        if not self._stop or not self._stop.answer.is_complete:
-            return float("inf")
-        return self._stop.answer.rest_s
+        """How much was not heard of what was begun; endless while it is still being made."""
+        answer = self._stop.answer if self._stop else None
+        is_begun = answer and answer.is_complete and answer.heard
+        return answer.rest_s if answer and is_begun else float("inf")
 
     @property
     def has_work(self) -> bool:

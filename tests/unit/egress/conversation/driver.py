@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
@@ -179,6 +179,23 @@ class Stage:
         out += self.feed(on.SoundScored(revision, sound))
         return out + self.feed(on.TextScored(revision, words))
 
+    def understand(self, text: str) -> list[do.Command]:
+        """The newest snapshot's text arrives, and no scores yet."""
+        return self.feed(on.Transcribed(self.snapshots[-1].revision, text))
+
+    def say_so_far(self, text: str, speech_s: float = 1.0) -> int:
+        """The person pauses, and what was said so far is known: its revision."""
+        self.voice(speech_s)
+        self.silence(0.13)
+        self.understand(text)
+        return self.snapshots[-1].revision
+
+    def decide(self, revision: int) -> None:
+        """The scorers are sure, and silence goes on."""
+        self.feed(on.TextScored(revision, 1.0))
+        self.feed(on.SoundScored(revision, 1.0))
+        self.silence(0.25)
+
     def type(self, text: str) -> None:
         """The person types; the turn is stored."""
         self.feed(on.TextTyped(text))
@@ -221,6 +238,11 @@ class Stage:
         self.wait(0.5)
         assert self.shows(do.State.SPEAKING)
         return pcm
+
+
+def stage_with(timing: Timing = TIMING, **changes: float | bool) -> Stage:
+    """A seated stage whose turn taking differs from the patient model's."""
+    return Stage(timing=timing, taking=replace(PATIENT_MODEL, **changes)).seat()  # type: ignore[arg-type]
 
 
 def speech_events(

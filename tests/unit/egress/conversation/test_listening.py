@@ -88,9 +88,9 @@ def test_speech_after_the_mark_is_noticed_and_a_single_frame_is_not_speech() -> 
     listener.hear(0.0)
     listener.ear.mark()
     listener.hear(0.0, 0.9, 0.0)
-    assert not listener.ear.went_on
+    went_on = listener.ear.went_on
     listener.hear(0.9, 0.9)
-    assert listener.ear.went_on
+    assert (went_on, listener.ear.went_on) == (False, True)
     assert listener.ear.since_mark_s == pytest.approx(3 * FRAME_S)
 
 
@@ -178,10 +178,10 @@ def test_a_press_opens_an_utterance_with_300_ms_of_before_and_speech_alone_does_
     listener = Listener()
     listener.ear.needs_press = True
     listener.hear(0.9, times=30)
-    assert not listener.ear.is_open
+    was_open = listener.ear.is_open
     listener.ear.press(listener.now)
     listener.hear(0.0, times=2)
-    assert listener.ear.is_open
+    assert (was_open, listener.ear.is_open) == (False, True)
     assert frames_of(listener.ear.snapshot()) == list(range(30 - 9, 32))
 
 

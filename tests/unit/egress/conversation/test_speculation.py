@@ -1,11 +1,10 @@
 """Answers begun before the turn is over: used when they fit, and otherwise as if never made."""
 
-import dataclasses
 from collections.abc import Iterable
 
 import pytest
 
-from tests.unit.egress.conversation.driver import PERSONA, TIMING, Stage
+from tests.unit.egress.conversation.driver import TIMING, Stage
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
 from visavis_egress.conversation.commands import Speculation
@@ -20,22 +19,6 @@ TOLD = (do.RecordSentence, do.RecordError, do.RecordPlayback, do.RecordOutcome, 
 def eager(timing: Timing = TIMING, taking: TurnTaking = EAGER) -> Stage:
     """Somebody whose words are answered at the dip."""
     return Stage(timing=timing, taking=taking).seat()
-
-
-def say_so_far(stage: Stage, text: str, speech_s: float = 1.0) -> int:
-    """The person pauses, and what was said so far is known: its revision."""
-    stage.voice(speech_s)
-    stage.silence(0.13)
-    revision = stage.snapshots[-1].revision
-    stage.feed(on.Transcribed(revision, text))
-    return revision
-
-
-def decide(stage: Stage, revision: int) -> None:
-    """The scorers are sure, and silence goes on."""
-    stage.feed(on.TextScored(revision, 1.0))
-    stage.feed(on.SoundScored(revision, 1.0))
-    stage.silence(0.25)
 
 
 def outcomes(stage: Stage) -> list[tuple[int, Speculation]]:
@@ -54,7 +37,7 @@ def assert_nothing_was_told(stage: Stage) -> None:
 
 def test_the_text_at_the_dip_is_answered_at_once_and_says_so() -> None:
     stage = eager()
-    say_so_far(stage, "What is it?")
+    stage.say_so_far("What is it?")
     assert stage.all(do.Generate) == [
         do.Generate(
             1,
@@ -71,10 +54,10 @@ def test_the_text_at_the_dip_is_answered_at_once_and_says_so() -> None:
 
 def test_nothing_is_told_or_heard_before_the_turn_is_stored() -> None:
     stage = eager()
-    revision = say_so_far(stage, "What is it?")
+    revision = stage.say_so_far("What is it?")
     pcm = stage.answer("It is this.", "And that.")
     assert_nothing_was_told(stage)
-    decide(stage, revision)
+    stage.decide(revision)
     commit = stage.last(do.Commit)
     assert (commit.turn, commit.text, commit.floor) == (1, "What is it?", subjects.epoch(1, 1))
     stage.wait(1)
@@ -103,11 +86,11 @@ def test_nothing_is_told_or_heard_before_the_turn_is_stored() -> None:
 
 def test_the_steps_of_a_turn_are_its_own_though_some_came_before_its_end() -> None:
     stage = eager()
-    revision = say_so_far(stage, "What is it?")
+    revision = stage.say_so_far("What is it?")
     stage.wait(0.05)
     stage.answer("It is this.")
     early = stage.now
-    decide(stage, revision)
+    stage.decide(revision)
     decided = stage.now
     stage.feed(on.TurnCommitted(1))
     stage.wait(4)
@@ -120,8 +103,8 @@ def test_the_steps_of_a_turn_are_its_own_though_some_came_before_its_end() -> No
 
 def test_what_arrives_between_the_commit_and_its_storing_belongs_to_the_answer() -> None:
     stage = eager()
-    revision = say_so_far(stage, "What is it?")
-    decide(stage, revision)
+    revision = stage.say_so_far("What is it?")
+    stage.decide(revision)
     pcm = stage.answer("It is this.")
     assert_nothing_was_told(stage)
     stage.feed(on.TurnCommitted(1))
@@ -131,7 +114,7 @@ def test_what_arrives_between_the_commit_and_its_storing_belongs_to_the_answer()
 
 def test_going_on_keeps_what_is_equal_though_its_punctuation_differs() -> None:
     stage = eager()
-    say_so_far(stage, "What is it?")
+    stage.say_so_far("What is it?")
     pcm = stage.answer("It is this.")
     stage.voice(0.2)
     stage.silence(0.13)
@@ -139,7 +122,7 @@ def test_going_on_keeps_what_is_equal_though_its_punctuation_differs() -> None:
     stage.feed(on.Transcribed(revision, "what is IT..."))
     assert outcomes(stage) == []
     stage.feed(on.Tick())
-    decide(stage, revision)
+    stage.decide(revision)
     stage.silence(3)
     assert stage.last(do.Commit).floor == subjects.epoch(1, 1)
     stage.feed(on.TurnCommitted(1))
@@ -151,7 +134,7 @@ def test_going_on_keeps_what_is_equal_though_its_punctuation_differs() -> None:
 
 def test_other_words_void_it_at_once_and_nothing_of_it_is_ever_told() -> None:
     stage = eager()
-    say_so_far(stage, "What is")
+    stage.say_so_far("What is")
     old = stage.generate("It is nothing.")
     stage.synthesize(old, 0, key=5)
     stage.voice(0.3)
@@ -170,7 +153,7 @@ def test_other_words_void_it_at_once_and_nothing_of_it_is_ever_told() -> None:
     ):
         stage.feed(event)
     pcm = stage.answer("It is this.")
-    decide(stage, revision)
+    stage.decide(revision)
     assert_nothing_was_told(stage)
     assert stage.last(do.Commit).floor == cancel
     stage.feed(on.TurnCommitted(1))
@@ -183,7 +166,7 @@ def test_other_words_void_it_at_once_and_nothing_of_it_is_ever_told() -> None:
 
 def test_a_second_of_further_speech_voids_it() -> None:
     stage = eager()
-    say_so_far(stage, "What is it?")
+    stage.say_so_far("What is it?")
     stage.voice(0.9)
     assert outcomes(stage) == []
     stage.voice(0.2)
@@ -195,7 +178,7 @@ def test_a_second_of_further_speech_voids_it() -> None:
 
 def test_a_typed_text_that_comes_first_voids_it_and_is_answered_alone() -> None:
     stage = eager()
-    say_so_far(stage, "What is it?")
+    stage.say_so_far("What is it?")
     old = stage.generate("It is nothing.")
     stage.synthesize(old, 0, key=5)
     stage.type("What is it?")
@@ -210,10 +193,10 @@ def test_a_typed_text_that_comes_first_voids_it_and_is_answered_alone() -> None:
 
 def test_an_announcement_that_comes_first_voids_it_and_the_words_are_answered_after() -> None:
     stage = eager()
-    revision = say_so_far(stage, "What is it?")
+    revision = stage.say_so_far("What is it?")
     stage.feed(on.SayRequested("r1", "Listen."))
     stage.feed(on.TurnCommitted(1))
-    decide(stage, revision)
+    stage.decide(revision)
     assert [(one.turn, one.floor & 0xFFFF) for one in stage.all(do.Commit)] == [(1, 2), (2, 2)]
     assert outcomes(stage) == [(1, Speculation.DROPPED)]
     stage.feed(on.TurnCommitted(2))
@@ -226,12 +209,12 @@ def test_an_announcement_that_comes_first_voids_it_and_the_words_are_answered_af
 
 def test_a_person_who_leaves_and_an_end_void_it() -> None:
     stage = eager()
-    say_so_far(stage, "What is it?")
+    stage.say_so_far("What is it?")
     stage.feed(on.PersonLeft())
     stage.wait(TIMING.back_within_s + 0.05)
     assert outcomes(stage) == [(1, Speculation.DROPPED)]
     other = eager()
-    say_so_far(other, "What is it?")
+    other.say_so_far("What is it?")
     other.feed(on.EndRequested(1))
     assert outcomes(other) == [(1, Speculation.DROPPED)]
     assert other.last(do.Cancel) == do.Cancel(subjects.epoch(1, 2))
@@ -240,10 +223,10 @@ def test_a_person_who_leaves_and_an_end_void_it() -> None:
 
 def test_a_change_of_the_persona_voids_it_when_the_turn_begins() -> None:
     stage = eager()
-    revision = say_so_far(stage, "What is it?")
+    revision = stage.say_so_far("What is it?")
     stage.answer("It is this.")
     stage.feed(on.PersonaChanged("Be brief.", ""))
-    decide(stage, revision)
+    stage.decide(revision)
     assert stage.last(do.Commit).floor == subjects.epoch(1, 2)
     stage.feed(on.TurnCommitted(1))
     assert outcomes(stage) == [(1, Speculation.DROPPED)]
@@ -253,9 +236,9 @@ def test_a_change_of_the_persona_voids_it_when_the_turn_begins() -> None:
 
 def test_a_draft_that_failed_is_made_anew_and_its_failure_is_not_told() -> None:
     stage = eager()
-    revision = say_so_far(stage, "What is it?")
+    revision = stage.say_so_far("What is it?")
     stage.feed(on.GenerateFailed(stage.last(do.Generate).epoch, "OVERLOADED"))
-    decide(stage, revision)
+    stage.decide(revision)
     stage.feed(on.TurnCommitted(1))
     assert outcomes(stage) == [(1, Speculation.DROPPED)]
     assert not stage.all(do.RecordError)
@@ -265,12 +248,12 @@ def test_a_draft_that_failed_is_made_anew_and_its_failure_is_not_told() -> None:
 
 def test_a_sentence_of_a_draft_that_cannot_be_spoken_is_told_at_the_release() -> None:
     stage = eager()
-    revision = say_so_far(stage, "What is it?")
+    revision = stage.say_so_far("What is it?")
     epoch = stage.generate("One.", "Two.")
     stage.feed(on.SynthesizeFailed(epoch, 0, "X"))
     pcm = stage.synthesize(epoch, 1, key=2)
     assert_nothing_was_told(stage)
-    decide(stage, revision)
+    stage.decide(revision)
     stage.feed(on.TurnCommitted(1))
     assert [type(one) for one in told(stage)] == [
         do.RecordSentence,
@@ -283,17 +266,17 @@ def test_a_sentence_of_a_draft_that_cannot_be_spoken_is_told_at_the_release() ->
 
 def test_a_gap_in_a_drafts_sound_is_looked_for_before_the_turn_is_over() -> None:
     stage = eager()
-    say_so_far(stage, "What is it?")
+    stage.say_so_far("What is it?")
     epoch = stage.generate("One.")
     assert stage.feed(on.SpeechEnded(epoch, 0, 2400)) == [do.RepairSpeech(epoch)]
 
 
 def test_sentences_after_the_second_are_asked_for_at_the_release_and_after() -> None:
     stage = eager()
-    revision = say_so_far(stage, "What is it?")
+    revision = stage.say_so_far("What is it?")
     epoch = stage.generate("One.", "Two.", "Three.", complete=False)
     assert len(stage.all(do.Synthesize)) == 1  # the apology's
-    decide(stage, revision)
+    stage.decide(revision)
     stage.feed(on.TurnCommitted(1))
     assert stage.all(do.Synthesize)[1:] == [do.Synthesize(1, epoch, 2, 0, "Three.")]
     stage.feed(on.SentencesReady(epoch, ("One.", "Two.", "Three.", "Four."), True))
@@ -302,120 +285,3 @@ def test_sentences_after_the_second_are_asked_for_at_the_release_and_after() -> 
     stage.wait(5)
     assert stage.played == sound
     assert len(stage.all(do.Synthesize)) == 3
-
-
-def test_time_outs_of_a_draft_begin_with_its_turn() -> None:
-    stage = eager(taking=dataclasses.replace(EAGER, manual=True))
-    stage.feed(on.TalkPressed())
-    say_so_far(stage, "What is it?")
-    stage.silence(12)
-    assert not stage.all(do.RecordError)
-    stage.feed(on.TalkReleased())
-    stage.feed(on.TurnCommitted(1))
-    stage.wait(9.9)
-    assert not stage.all(do.RecordError)
-    stage.wait(0.2)
-    assert stage.last(do.RecordError).code == "LLM_TIMEOUT"
-
-
-def test_a_turn_has_four_drafts_at_most_and_the_next_one_its_own() -> None:
-    stage = eager()
-    for number in range(6):
-        revision = say_so_far(stage, f"Word {number}", 0.2)
-    assert len(stage.all(do.Generate)) == TIMING.speculations_a_turn == 4
-    decide(stage, revision)
-    stage.feed(on.TurnCommitted(1))
-    assert not stage.last(do.Generate).speculative
-    stage.answer("Yes.")
-    stage.wait(4)
-    say_so_far(stage, "Next.")
-    assert stage.last(do.Generate).speculative
-
-
-def test_a_session_has_so_many_drafts_and_then_waits_for_its_turns() -> None:
-    stage = eager(dataclasses.replace(TIMING, speculations_a_session=2))
-    for number in range(4):
-        decide(stage, say_so_far(stage, f"Word {number}"))
-        stage.feed(on.TurnCommitted(number + 1))
-        stage.answer("Yes.")
-        stage.wait(4)
-    assert [one.speculative for one in stage.all(do.Generate)] == [True, True, False, False]
-
-
-def test_switched_off_nothing_is_begun() -> None:
-    stage = eager(taking=TurnTaking(speculation=False))
-    say_so_far(stage, "What is it?")
-    assert not stage.all(do.Generate)
-
-
-@pytest.mark.parametrize("before", [on.DrainRequested(), on.PersonLeft()])
-def test_nothing_is_begun_for_nobody(before: on.Event) -> None:
-    stage = eager()
-    stage.feed(before)
-    say_so_far(stage, "What is it?")
-    assert not stage.all(do.Generate)
-
-
-def test_nothing_is_begun_while_an_answer_is_heard() -> None:
-    stage = eager(taking=dataclasses.replace(EAGER, interruptible=False))
-    stage.feed(on.SayRequested("r1", "Listen."))
-    stage.feed(on.TurnCommitted(1))
-    stage.answer("Listen to me.", seconds=5.0)
-    say_so_far(stage, "What is it?")
-    assert len(stage.all(do.Generate)) == 1
-
-
-def test_a_noise_is_not_answered() -> None:
-    stage = eager()
-    say_so_far(stage, " ")
-    assert not stage.all(do.Generate)
-
-
-def test_an_avatar_that_comes_after_the_draft_speaks_it() -> None:
-    stage = Stage(PERSONA, taking=EAGER)
-    stage.feed(on.PersonJoined())
-    revision = say_so_far(stage, "What is it?")
-    pcm = stage.answer("It is this.")
-    stage.feed(on.AvatarReady())
-    decide(stage, revision)
-    stage.feed(on.TurnCommitted(1))
-    stage.wait(4)
-    assert stage.played == pcm
-
-
-def test_an_avatar_lost_before_the_release_speaks_it_when_it_is_back() -> None:
-    stage = eager()
-    revision = say_so_far(stage, "What is it?")
-    pcm = stage.answer("It is this.")
-    stage.feed(on.AvatarLost())
-    decide(stage, revision)
-    stage.feed(on.TurnCommitted(1))
-    stage.wait(1)
-    assert not stage.all(do.PlayAudio)
-    stage.feed(on.AvatarReady())
-    stage.wait(4)
-    assert stage.played == pcm
-
-
-def test_a_turn_that_could_not_be_stored_is_not_answered_by_its_draft() -> None:
-    stage = eager()
-    stage.prepare_apology()
-    revision = say_so_far(stage, "What is it?")
-    stage.answer("It is this.")
-    decide(stage, revision)
-    stage.wait(TIMING.commit_timeout_s + 5)
-    assert outcomes(stage) == [(1, Speculation.DROPPED)]
-    assert stage.last(do.RecordOutcome).heard_text == "Sorry about that."
-
-
-def test_words_after_the_commit_void_no_draft_any_more() -> None:
-    stage = eager()
-    decide(stage, say_so_far(stage, "What is it?"))
-    pcm = stage.answer("It is this.", seconds=3.0)
-    stage.voice(0.2)
-    stage.silence(0.13)
-    stage.feed(on.Transcribed(stage.snapshots[-1].revision, "And why?"))
-    assert outcomes(stage) == []
-    stage.feed(on.TurnCommitted(1))
-    assert outcomes(stage) == [(1, Speculation.USED)]
-    assert stage.played == pcm[: len(stage.played)]
