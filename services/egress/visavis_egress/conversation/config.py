@@ -52,7 +52,7 @@ class Timing:
     """Speech that is a turn whatever its words turn out to be."""
     reply_s: float = 1.0
     """With less than this unheard, an "okay" is the reply to what the avatar has said."""
-    held_s: float = 30.0
+    held_s: float = 20.0
     """Silence after which a button is taken to be up, in push-to-talk."""
     speaks_on_s: float = 1.0
     """Further speech that voids what was begun on the words before it."""

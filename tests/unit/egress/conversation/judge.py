@@ -157,8 +157,8 @@ class Judge:
         self.check(0 < len(command.pcm) <= 4800, "a piece is 100 ms at most")
         epoch = self._stage.brain.epoch
         is_apology = epoch not in self._turn_of
-        is_told = self._turn_of.get(epoch) in self.committed
-        self.check(is_apology or is_told, "only a committed turn is heard")
+        is_told = self._turn_of.get(epoch) in self.committed | self._given_up
+        self.check(is_apology or is_told, "only a committed turn is heard, or an apology for one")
         self._epoch_of[command.request] = epoch
         self._requests.setdefault(command.request, bytearray()).extend(command.pcm)
 
