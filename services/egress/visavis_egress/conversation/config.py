@@ -104,7 +104,7 @@ class Persona:
     disclosure: str = ""
     """Said before the greeting: that this is an AI. Empty: switched off."""
     pardon: str = ""
-    """Said when the words were not recognised well enough; empty: they are answered all the same."""
+    """Said when the words were not recognised well enough; empty: they are answered anyway."""
     nudge: str = ""
     """Said when the person is silent for long."""
     max_context_bytes: int = 240_000
