@@ -26,7 +26,7 @@ class PoisonedTranscriber(FakeTranscriber):
     async def transcribe(self, pcm: bytes, language: str, *, draft: bool = False) -> Transcription:
         if len(pcm) > POISON_S * _BYTES_PER_S:
             raise ArithmeticError("scripted")
-        return await super().transcribe(pcm, language)
+        return await super().transcribe(pcm, language, draft=draft)
 
 
 class PoisonedChatModel(FakeChatModel):
