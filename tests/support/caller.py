@@ -139,6 +139,22 @@ class Caller:
                 await asyncio.sleep(POLL_S)
         return time.monotonic()
 
+    async def jitter_buffer_s(self) -> float | None:
+        """Mean delay that the jitter buffers of what is heard have added; None: nothing is known.
+
+        Grows by itself where the machine is short of CPU, and is part of every latency.
+        """
+        delay_s = samples = 0.0
+        for participant in self.room.remote_participants.values():
+            for publication in participant.track_publications.values():
+                if not isinstance(publication.track, rtc.RemoteAudioTrack):
+                    continue
+                for one in await publication.track.get_stats():
+                    if one.WhichOneof("stats") == "inbound_rtp":
+                        delay_s += one.inbound_rtp.inbound.jitter_buffer_delay
+                        samples += one.inbound_rtp.inbound.jitter_buffer_emitted_count
+        return delay_s / samples if samples else None
+
     async def reconnect(self, *, entirely: bool = True) -> None:
         """Lose the connection, or its signalling alone, and have the SDK mend it. TimeoutError."""
         again = asyncio.Event()

@@ -51,10 +51,11 @@ async def running_world(
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """An event, and when it was seen (monotonic)."""
+    """An event, when it was seen and when it was stored (monotonic, one machine's clock)."""
 
     at: float
     event: api.SessionEvent
+    stored: float
 
 
 class Talk:
@@ -132,7 +133,7 @@ class Talk:
             try:
                 async for response in self.world.api.watch(self.session_id, cursor):
                     cursor = response.cursor
-                    self.noted.append(Noted(time.monotonic(), response.event))
+                    self.noted.append(_noted(response))
                 return
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
@@ -173,6 +174,11 @@ async def room_admin(world: World) -> AsyncIterator[livekit.LiveKitAPI]:
     url = f"http://127.0.0.1:{layout.ports['livekit']}"
     async with livekit.LiveKitAPI(url, LIVEKIT_API_KEY, layout.secret) as admin:
         yield admin
+
+
+def _noted(response: api.WatchSessionResponse) -> Noted:
+    now, age_s = time.monotonic(), time.time() - response.time.ToNanoseconds() / 1e9
+    return Noted(now, response.event, now - age_s)
 
 
 def is_kind(kind: str) -> Match:

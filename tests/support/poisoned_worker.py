@@ -23,10 +23,10 @@ _BYTES_PER_S = 32_000
 class PoisonedTranscriber(FakeTranscriber):
     """Breaks at long utterances."""
 
-    async def transcribe(self, pcm: bytes, language: str) -> Transcription:
+    async def transcribe(self, pcm: bytes, language: str, *, draft: bool = False) -> Transcription:
         if len(pcm) > POISON_S * _BYTES_PER_S:
             raise ArithmeticError("scripted")
-        return await super().transcribe(pcm, language)
+        return await super().transcribe(pcm, language, draft=draft)
 
 
 class PoisonedChatModel(FakeChatModel):

@@ -4,6 +4,7 @@ import io
 import math
 import wave
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +98,17 @@ class Recording:
                 break
             quiet = max(quiet, end)
         return quiet if not self.tracks or quiet + for_s <= self.end else None
+
+    def gaps(
+        self, t0: float, t1: float, *, longer_than_s: float, threshold_dbfs: float = AUDIBLE_DBFS
+    ) -> list[float]:
+        """Seconds of every silence between two audible moments, exact to 10 ms."""
+        size = round(RATE_HZ * _WINDOW_S)
+        samples = self.samples(t0, t1)
+        starts = range(0, len(samples), size)
+        loud = [at for at in starts if level_dbfs(samples[at : at + size]) > threshold_dbfs]
+        holes = (after - before - size for before, after in pairwise(loud))
+        return [hole / RATE_HZ for hole in holes if hole > longer_than_s * RATE_HZ]
 
     def level(self, t0: float, t1: float) -> float:
         """Level in dBFS of all tracks together between two moments."""

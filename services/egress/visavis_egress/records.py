@@ -40,9 +40,8 @@ _ROOM_FACTS: dict[type[RoomEvent], Callable[[Any], on.Event]] = {
     PersonCame: lambda _: on.PersonJoined(),
     PersonWent: lambda _: on.PersonLeft(),
     MicrophoneOpened: lambda _: on.MicrophoneReady(),
-    # TODO: on.MicrophoneStalled and on.MicrophoneFlows, once the conversation takes them in.
-    MicrophoneStalled: lambda _: on.Tick(),
-    MicrophoneFlows: lambda _: on.Tick(),
+    MicrophoneStalled: lambda _: on.MicrophoneStalled(),
+    MicrophoneFlows: lambda _: on.MicrophoneFlows(),
     ChatArrived: lambda event: on.TextTyped(event.text),
     InterruptAsked: lambda _: on.InterruptRequested(),
     EndAsked: lambda _: on.EndRequested(api.END_REASON_CLIENT_LEFT),

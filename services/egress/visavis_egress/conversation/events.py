@@ -61,7 +61,7 @@ class TalkReleased(Event):
 
 @dataclass(frozen=True, slots=True)
 class Transcribed(Event):
-    """The text of one snapshot of an utterance; `confidence` from 0 (not told) to 1."""
+    """The text of one snapshot of an utterance; `confidence` 0 to 1, 0: the engine tells none."""
 
     revision: int
     text: str

@@ -1,0 +1,141 @@
+"""`make bench`: how fast, how many, at what cost; see the README beside this file."""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench import crowd, floor, rooms
+from tests.bench.figures import Answers, Floor, Run
+from tests.bench.machine import described
+from tests.bench.picture import picture
+from tests.bench.report import report
+from tests.bench.rooms import Place
+from tests.support.voices import speak_all
+from visavis_local.places import CACHE
+
+PARTS = ("embedded", "instant", "floor", "in-process")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is run. Numbers of sessions, and how often each thing is done."""
+
+    form: str
+    embedded: Sequence[int]
+    instant: Sequence[int]
+    in_process: Sequence[int]
+    turns: int
+    """Questions of each person; where there are many persons, fewer."""
+    calls: int
+    """Calls that are interrupted, twice each."""
+    signs: int
+    stories: int
+    slots: int
+    """Sessions of one egress process behind in-process rooms."""
+
+
+FULL = Plan("full", (1, 2, 4), (1, 2, 4, 8), (1, 4, 16, 64, 200), 20, 10, 8, 3, 64)
+SHORT = Plan("short", (1,), (1,), (1, 4), 2, 1, 1, 1, 64)
+LEAST_TURNS = 3
+
+
+def main() -> None:
+    """Run, show, keep."""
+    options = _options()
+    plan = SHORT if options.short else FULL
+    started = time.strftime("%Y-%m-%d %H:%M:%S")
+    run = Run(plan.form, started, described())
+    asyncio.run(_run(plan, run, options.only or PARTS))
+    folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    newest = folder / f"{plan.form}.json"
+    against = Path(options.against) if options.against else newest
+    print("\n" + report(run, _kept(against)))
+    text = json.dumps(run.to_json(), indent=1)
+    name = started.replace(" ", "-").replace(":", "")
+    (folder / f"{plan.form}-{name}.json").write_text(text)
+    newest.write_text(text)
+    (folder / f"{plan.form}.svg").write_text(picture(run))
+    print(f"\nkept: {newest}, {newest.with_suffix('.svg')}")
+    if any(not one.turns for one in run.answers):
+        sys.exit("a case has no answer at all")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="a look, in under 90 s")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="parts of it")
+    parser.add_argument("--out", default=str(CACHE / "bench"), help="folder for what is kept")
+    parser.add_argument("--against", help="a JSON file to compare with; else the last of this form")
+    return parser.parse_args()
+
+
+def _kept(path: Path) -> Run | None:
+    if not path.exists():
+        return None
+    try:
+        return Run.from_json(json.loads(path.read_text()))
+    except (ValueError, KeyError, TypeError):
+        print(f"{path.name} is of another version: nothing to compare with")
+        return None
+
+
+async def _run(plan: Plan, run: Run, parts: Sequence[str]) -> None:
+    await asyncio.to_thread(speak_all, [*rooms.QUESTIONS, floor.WORDS, floor.SIGN])
+    if "embedded" in parts:
+        async with rooms.place("embedded") as where:
+            await _in_rooms(run, where, plan.embedded, plan.turns)
+    if set(parts) & {"instant", "floor", "in-process"}:
+        async with rooms.place("instant") as where:
+            if "instant" in parts:
+                await _in_rooms(run, where, plan.instant, plan.turns)
+            if "floor" in parts:
+                run.floor = await _floor(where, plan)
+            if "in-process" in parts:
+                await asyncio.to_thread(where.world.stack.processes.pop("egress").stop)
+                await _in_process(run, where, plan)
+
+
+async def _in_rooms(run: Run, where: Place, sizes: Sequence[int], turns: int) -> None:
+    for sessions in sizes:
+        each = min(turns, max(LEAST_TURNS, turns // sessions))
+        _tell(where.kind, sessions, each)
+        _keep(run, await rooms.ask(where, sessions, each))
+
+
+async def _in_process(run: Run, where: Place, plan: Plan) -> None:
+    for sessions in plan.in_process:
+        each = min(plan.turns, max(LEAST_TURNS, plan.turns // sessions))
+        _tell("in-process", sessions, each)
+        _keep(run, await crowd.ask(where, sessions, each, plan.slots))
+
+
+async def _floor(where: Place, plan: Plan) -> Floor:
+    found = Floor()
+    print(f"interruptions: {plan.calls} calls", flush=True)
+    await floor.interrupt(where, plan.calls, found)
+    await floor.listen(where, plan.stories, found)
+    stack = where.world.stack
+    async with rooms.heard_as(stack, floor.SIGN):
+        print(f"signs of attention: {plan.signs}", flush=True)
+        await floor.show_attention(where, plan.signs, found)
+    return found
+
+
+def _tell(kind: str, sessions: int, turns: int) -> None:
+    print(f"{kind}: {sessions} sessions, {turns} questions each", flush=True)
+
+
+def _keep(run: Run, answers: Answers) -> None:
+    run.answers.append(answers)
+    found = answers.spread()
+    print(f"  p50 {found.p50 * 1000:.0f} ms, p95 {found.p95 * 1000:.0f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    main()
