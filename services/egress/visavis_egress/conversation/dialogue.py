@@ -231,8 +231,7 @@ class Dialogue:
 
     def resume(self) -> list[Command]:
         """It was no turn: what was stopped goes on, from what was heard of it."""
-        if not self._stop or self._stop.is_final:
-            return []
+        assert self._stop
         self._stop.goes_on = True
         return self._go_on() if self._stop.report_by is None else []
 

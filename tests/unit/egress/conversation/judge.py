@@ -61,6 +61,10 @@ class Judge:
             for other in self.commits.values()
         )
 
+    def has_voice(self, command: do.Transcribe) -> bool:
+        """There is something to be recognised in this snapshot."""
+        return bool(self._snapshots[command.revision])
+
     def hear(self, event: on.Event) -> None:
         """Take note of what the conversation is told."""
         if isinstance(event, on.TurnCommitted) and event.turn not in self._given_up:

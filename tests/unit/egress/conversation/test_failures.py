@@ -52,6 +52,22 @@ def test_an_apology_that_cannot_be_spoken_either_ends_the_turn(stage: Stage) -> 
     assert not stage.all(do.PlayAudio)
 
 
+def test_an_apology_in_another_voice_than_was_prepared_is_asked_for(stage: Stage) -> None:
+    stage.prepare_apology()
+    stage.feed(on.PersonaChanged("Be brief.", "af_sky"))
+    stage.ask()
+    stage.feed(on.GenerateFailed(stage.last(do.Generate).epoch, "ENGINE_FAILED"))
+    stage.wait(0.1)
+    asked = stage.last(do.Synthesize)
+    assert (asked.text, asked.voice) == ("Sorry about that.", "af_sky")
+    assert not stage.all(do.PlayAudio)
+
+
+def test_a_report_of_playback_without_an_answer_is_nobodys(stage: Stage) -> None:
+    assert stage.feed(on.PlaybackStarted()) == []
+    assert stage.feed(on.PlaybackFinished(1.0, interrupted=False)) == []
+
+
 def test_an_answer_without_sound_is_apologised_for(stage: Stage) -> None:
     stage.prepare_apology()
     stage.ask()

@@ -6,7 +6,7 @@ from tests.unit.egress.conversation.driver import Stage, stage_with
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
 from visavis_egress.conversation.commands import State
-from visavis_egress.conversation.config import FRAME_S
+from visavis_egress.conversation.config import FRAME_S, TurnTaking
 from visavis_runtime import subjects
 
 WORDS = "one two three four five six"
@@ -325,6 +325,17 @@ def test_the_end_settles_what_is_paused(stage: Stage) -> None:
     outcome = stage.last(do.RecordOutcome)
     assert (outcome.interrupted, outcome.heard_text) == (True, "one two")
     assert len(stage.all(do.StopAudio)) == 1
+
+
+def test_the_hard_stop_gives_the_floor_back_however_long_a_turn_waits(stage: Stage) -> None:
+    paused(stage)
+    stage.feed(on.TurnTakingChanged(TurnTaking(min_delay_s=9.0, mid_delay_s=9.0, max_delay_s=9.0)))
+    stage.understand("Mm-hm.")
+    stage.silence(4.7)
+    assert not stage.all(do.RecordResumed)
+    stage.silence(0.3)
+    assert stage.all(do.RecordResumed)
+    assert len(stage.all(do.Commit)) == 1
 
 
 def test_nothing_else_is_said_while_it_is_paused(stage: Stage) -> None:

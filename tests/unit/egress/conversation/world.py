@@ -189,6 +189,8 @@ class World:
             self.send(on.PartlyTranscribed(revision, f"p{revision}"))
         elif self._chance(self._faults.failure):
             self.send(on.TranscribeFailed(revision, "ENGINE_FAILED"))
+        elif not self.judge.has_voice(command):
+            self.send(on.Transcribed(revision, ""))
         else:
             text = self._random.choice(("", "Mm-hm.", *[f"r{revision}"] * 8))
             self.send(on.Transcribed(revision, text, self._random.choice((0.0, 0.1, 0.9, 0.9))))
