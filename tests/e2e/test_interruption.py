@@ -71,7 +71,8 @@ async def test_words_before_the_first_sound_take_the_place_of_the_question(world
         await one.seated()
         world.model.replies.extend((Reply(OLD, first_token_s=5.0), Reply(NEW)))
         await one.ask("Tell me something about the animals in the sea.")
-        abandoned = await world.model.wait_for(len(world.model.requests) + 1, 10)
+        await one.committed(1)
+        abandoned = world.model.requests[-1]
         await one.ask("No, I would rather know what a mouse is.")
         cut, new = await one.over(1), await one.over(2)
         assert (cut.step, cut.heard_text) == (api.TurnEvent.STEP_INTERRUPTED, "")

@@ -106,8 +106,11 @@ async def test_the_state_follows_the_conversation(turn: Turn) -> None:
     await until(lambda: _states(turn.one)[-4:] == shown[-4:], "the same states as events")
 
 
-async def test_the_persons_words_come_in_one_final_stream_of_their_own(turn: Turn) -> None:
-    (caption,) = turn.captions.of(turn.one.caller.identity)
+async def test_the_persons_words_come_as_guesses_and_then_for_good(turn: Turn) -> None:
+    *guesses, caption = turn.captions.of(turn.one.caller.identity)
+    for guess in guesses:
+        assert guess.opened["lk.transcription_final"] == "false"
+        assert guess.opened["lk.segment_id"] == caption.opened["lk.segment_id"]
     assert caption.text == turn.outcome.input_text
     assert caption.opened["lk.segment_id"].startswith("SG_")
     assert caption.opened["lk.transcription_final"] == "true"
@@ -116,7 +119,6 @@ async def test_the_persons_words_come_in_one_final_stream_of_their_own(turn: Tur
 async def test_the_agents_words_come_as_one_stream_that_grows_with_the_sound(turn: Turn) -> None:
     caller = turn.one.caller
     (caption,) = turn.captions.of(caller.agent)
-    assert len(turn.captions.all) == 2
     assert caption.text == turn.outcome.heard_text == ANSWER
     assert caption.opened["lk.transcription_final"] == "false"
     assert caption.closed is not None

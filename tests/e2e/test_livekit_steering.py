@@ -13,7 +13,7 @@ from livekit import api as livekit
 from livekit import rtc
 
 from tests.support.caller import Caller
-from tests.support.conversation import Talk, World, room_admin, running_world, talk
+from tests.support.conversation import NOVA, Talk, World, room_admin, running_world, talk
 from tests.support.listener import heard
 from tests.support.openai_server import Reply
 from tests.support.session_api import SessionApi
@@ -211,7 +211,7 @@ async def test_a_front_end_with_the_vendors_token_request_gets_a_voice(world: Wo
             given = await response.json()
     async with await Caller.join(given["url"], given["token"]) as caller:
         assert (caller.room.name, caller.identity) == (given["room"], given["identity"])
-        greeting = "Hello, I am Nova. What would you like to talk about?"
+        greeting = f"{NOVA.phrases.spoken_disclosure} {NOVA.greeting}"
         agent = f"agent-{given['room']}"
         await caller.until(lambda: caller.observed.said_by(agent) == greeting, 20)
         assert word_error_rate(greeting, await heard(caller)) <= 0.25

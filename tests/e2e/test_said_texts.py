@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.support.conversation import World, is_kind, talk
+from tests.support.conversation import NOVA, World, is_kind, talk
 from tests.support.listener import heard
 from tests.support.openai_server import Reply
 from tests.support.words import word_error_rate
@@ -18,6 +18,7 @@ pytestmark = [
 ]
 
 GREETING = "Good evening, and welcome to the museum."
+GREETED = f"{NOVA.phrases.spoken_disclosure} {GREETING}"
 ANSWER = "The oldest painting hangs in the first room. It shows a boat on a quiet lake."
 SAID = "The doors will close in ten minutes."
 
@@ -34,21 +35,21 @@ async def test_the_greeting_is_heard_from_its_first_word(world: World) -> None:
         assert greeted.at - came.at < 2.5, "the microphone was there"
         outcome = await one.over(0)
         assert outcome.origin == api.TurnEvent.ORIGIN_GREETING
-        assert (outcome.step, outcome.heard_text) == (api.TurnEvent.STEP_COMPLETED, GREETING)
+        assert (outcome.step, outcome.heard_text) == (api.TurnEvent.STEP_COMPLETED, GREETED)
         words = await heard(one.caller)
-        assert word_error_rate(GREETING, words) <= 0.2, words
+        assert word_error_rate(GREETED, words) <= 0.2, words
         world.model.replies.append(Reply("At nine."))
         await one.ask("When do you close tonight?")
         await one.over(1)
     assert len(world.model.requests) == asked + 1
-    assert world.model.requests[-1].messages[1] == ("assistant", GREETING)
+    assert world.model.requests[-1].messages[1] == ("assistant", GREETED)
 
 
 async def test_without_a_microphone_the_greeting_waits_three_seconds(world: World) -> None:
     async with talk(world, greeting=GREETING, microphone=False) as one:
         greeted, came = await one.committed(0), await one.event("joined", joined)
         assert 2.5 <= greeted.at - came.at <= 4.5
-        assert (await one.over(0)).heard_text == GREETING
+        assert (await one.over(0)).heard_text == GREETED
 
 
 async def test_a_say_is_spoken_once_however_often_it_is_asked_for(world: World) -> None:

@@ -17,7 +17,12 @@ from tests.support.utterance import Spoken
 from tests.support.voices import speak
 from tests.support.waiting import until
 from visavis.session.v1 import session_pb2 as api
+from visavis_local.places import ROOT
 from visavis_local.stack import LIVEKIT_API_KEY
+from visavis_token import characters
+
+NOVA = characters.load(ROOT / "deploy" / "characters")["nova"]
+"""Who `talk` talks with."""
 
 Match = Callable[[api.SessionEvent], bool]
 

@@ -46,6 +46,15 @@ class Request:
     aborted: asyncio.Event = field(default_factory=asyncio.Event)
     aborted_at: float = 0.0
     """When the caller closed the connection before the end."""
+    reply: Reply | None = None
+
+    def replaces(self, before: "Request") -> bool:
+        """That one was begun before its turn was over, on other words; this one is of the turn."""
+        was_draft = before.headers.get("X-Visavis-Speculative") == "true"
+        names = ("X-Visavis-Session", "X-Visavis-Turn")
+        is_newer = before.headers.get("X-Visavis-Epoch") != self.headers.get("X-Visavis-Epoch")
+        is_same = all(before.headers.get(name) == self.headers.get(name) for name in names)
+        return was_draft and is_newer and is_same
 
     @property
     def messages(self) -> list[tuple[str, str]]:
@@ -60,7 +69,10 @@ class Request:
 
 
 class OpenAIServer:
-    """`replies` are given in order, then `choose(request)`, by default the same reply each time."""
+    """`replies` are given in order, then `choose(request)`, by default the same reply each time.
+
+    `requests` has one a turn: a draft that was given up is replaced by what came after it.
+    """
 
     def __init__(self, reply: Reply | None = None, *, port: int = 0) -> None:
         always = reply or Reply()
@@ -147,9 +159,8 @@ class OpenAIServer:
         if incoming.transport:
             self.peers.add(incoming.transport.get_extra_info("peername"))
         async with self._arrived:
-            self.requests.append(request)
+            reply = self._take_in(request)
             self._arrived.notify_all()
-        reply = self.replies.popleft() if self.replies else self.choose(request)
         if reply.status != 200:
             return web.json_response({"error": {"message": "scripted"}}, status=reply.status)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -163,6 +174,17 @@ class OpenAIServer:
         if reply.fault == "cut" and incoming.transport:
             incoming.transport.abort()
         return response
+
+    def _take_in(self, request: Request) -> Reply:
+        """The next reply; for another attempt at the same turn the one its draft was given."""
+        draft = next((one for one in self.requests[-1:] if request.replaces(one)), None)
+        if draft and draft.reply:
+            request.reply = draft.reply
+            self.requests[-1] = request
+            return draft.reply
+        self.requests.append(request)
+        request.reply = self.replies.popleft() if self.replies else self.choose(request)
+        return request.reply
 
     async def _speak(self, response: web.StreamResponse, request: Request, reply: Reply) -> None:
         await _send(response, {"role": "assistant", "content": None})

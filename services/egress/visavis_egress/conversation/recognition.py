@@ -56,6 +56,8 @@ class Recognition:
     def __init__(self, ear: Ear, timing: Timing, taking: TurnTaking) -> None:
         self._ear, self._timing = ear, timing
         self._revision = 0
+        self._void: _Snapshot | None = None
+        """The last one that the person spoke on over, while a worker is still at it."""
         self.forget()
         self.become(taking)
 
@@ -97,11 +99,6 @@ class Recognition:
         return not self._ear.is_open and not self._parts
 
     @property
-    def revision(self) -> int:
-        """Of the newest snapshot."""
-        return self._revision
-
-    @property
     def words(self) -> str | None:
         """All that was said, while the newest snapshot is the whole of it; None: not known."""
         if self._open is None:
@@ -130,12 +127,10 @@ class Recognition:
                 return "ASR_TIMEOUT"
         return ""
 
-    def is_over(self, now: float) -> bool:
+    def _is_over(self, now: float) -> bool:
         """The person has been silent for as long as the endpointing rule waits."""
         if self.taking.manual:
             return self._ear.is_shut
-        if self._open is None:
-            return False
         wait = min(wait_s(self.taking, self._evidence(now)), self._timing.hard_stop_s)
         return self._ear.silence_s(now) >= wait
 
@@ -169,6 +164,7 @@ class Recognition:
         if self._open and self._ear.went_on:
             # The person went on: the snapshot was not the end, its text is of no use.
             self._partial_text = self._open.text or self._partial_text
+            self._void = self._open if self._open.text is None else self._void
             self._open = self._endpoint_at = None
         if not self.is_decided and (part := self._ear.take_overlong()):
             self._open = None
@@ -178,7 +174,7 @@ class Recognition:
             out += self._ask(now, turn)
         if self._open:
             out += self._score_sound(now)
-            if not self.is_decided and self.is_over(now):
+            if not self.is_decided and self._is_over(now):
                 self._endpoint_at = now
         return out
 
@@ -187,7 +183,7 @@ class Recognition:
             if self._ear.is_shut:
                 self.forget()
             return []
-        is_dip = self._ear.longest_burst_s > 0 and self._ear.silence_s(now) >= self.taking.dip_s
+        is_dip = self._ear.longest_burst_s > 0 and self._ear.silence_s(now) >= self._dip_s(now)
         if is_dip or self._ear.is_shut:
             self._open, self._partial = self._snapshot(now), None
             return [do.Transcribe(turn, self._revision, self._ear.snapshot())]
@@ -198,6 +194,11 @@ class Recognition:
         self._revision += 1
         self._partial = self._revision, self._ear.since_mark_s
         return [do.Transcribe(turn, self._revision, self._ear.snapshot(), partial=True)]
+
+    def _dip_s(self, now: float) -> float:
+        """One at a time, else the snapshots of a quick speaker keep the workers from the last."""
+        is_busy = self._void and now - self._void.asked_at < self._timing.asr_timeout_s
+        return max(self.taking.dip_s, self.taking.min_delay_s) if is_busy else self.taking.dip_s
 
     def _snapshot(self, now: float) -> _Snapshot:
         self._revision += 1
@@ -217,6 +218,7 @@ class Recognition:
 
     def transcribed(self, event: on.Transcribed, before: str, now: float) -> list[Command]:
         """Take in a result; one that nobody waits for is dropped. `before`: the avatar's words."""
+        self._settle(event.revision)
         snapshot = self._awaited(event.revision)
         if not snapshot or snapshot.text is not None:
             return []
@@ -228,8 +230,13 @@ class Recognition:
 
     def failed(self, revision: int, code: str) -> None:
         """Recognition gave up on a snapshot."""
+        self._settle(revision)
         if snapshot := self._awaited(revision):
             snapshot.failure = f"ASR_{code}"
+
+    def _settle(self, revision: int) -> None:
+        if self._void and self._void.revision == revision:
+            self._void = None
 
     def partly_transcribed(self, revision: int, text: str) -> bool:
         """Take in the words so far; False when the person is further than that."""
