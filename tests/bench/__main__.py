@@ -53,14 +53,16 @@ def main() -> None:
     asyncio.run(_run(plan, run, options.only or PARTS))
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
-    newest = folder / f"{plan.form}.json"
+    name = "-".join((plan.form, *(options.only or ())))
+    newest = folder / f"{name}.json"
     against = Path(options.against) if options.against else newest
     print("\n" + report(run, _kept(against)))
     text = json.dumps(run.to_json(), indent=1)
-    name = started.replace(" ", "-").replace(":", "")
-    (folder / f"{plan.form}-{name}.json").write_text(text)
-    newest.write_text(text)
-    (folder / f"{plan.form}.svg").write_text(picture(run))
+    stamp = started.replace(" ", "-").replace(":", "")
+    for path in (newest, folder / "kept" / f"{name}-{stamp}.json"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    newest.with_suffix(".svg").write_text(picture(run))
     print(f"\nkept: {newest}, {newest.with_suffix('.svg')}")
     if any(not one.turns for one in run.answers):
         sys.exit("a case has no answer at all")
@@ -90,15 +92,18 @@ async def _run(plan: Plan, run: Run, parts: Sequence[str]) -> None:
     if "embedded" in parts:
         async with rooms.place("embedded") as where:
             await _in_rooms(run, where, plan.embedded, plan.turns)
-    if set(parts) & {"instant", "floor", "in-process"}:
+            if "floor" in parts:
+                run.floor = Floor()
+                await floor.listen(where, plan.stories, run.floor)
+    if set(parts) & {"instant", "floor"}:
         async with rooms.place("instant") as where:
             if "instant" in parts:
                 await _in_rooms(run, where, plan.instant, plan.turns)
             if "floor" in parts:
-                run.floor = await _floor(where, plan)
-            if "in-process" in parts:
-                await asyncio.to_thread(where.world.stack.processes.pop("egress").stop)
-                await _in_process(run, where, plan)
+                run.floor = await _floor(where, plan, run.floor or Floor())
+    if "in-process" in parts:
+        async with crowd.place() as where:
+            await _in_process(run, where, plan)
 
 
 async def _in_rooms(run: Run, where: Place, sizes: Sequence[int], turns: int) -> None:
@@ -115,8 +120,7 @@ async def _in_process(run: Run, where: Place, plan: Plan) -> None:
         _keep(run, await crowd.ask(where, sessions, each, plan.slots))
 
 
-async def _floor(where: Place, plan: Plan) -> Floor:
-    found = Floor()
+async def _floor(where: Place, plan: Plan, found: Floor) -> Floor:
     print(f"interruptions: {plan.calls} calls", flush=True)
     await floor.interrupt(where, plan.calls, found)
     await floor.listen(where, plan.stories, found)

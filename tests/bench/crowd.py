@@ -11,7 +11,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ from tests.bench.egress import GO
 from tests.bench.figures import Answers
 from tests.bench.machine import Meter
 from tests.bench.path import Turn
-from tests.bench.rooms import GAP_S, QUESTIONS, Place, numbers, seconds
+from tests.bench.rooms import GAP_S, INSTANT, QUESTIONS, Place, numbers, opened, seconds
 from tests.bench.speculation import counted
-from tests.support.stack import RunningStack
+from tests.support.stack import RunningStack, running_stack
 from tests.support.voices import speak_all
 from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis.session.v1 import session_pb2 as api
@@ -34,11 +35,31 @@ LONGEST_TURN_S = 40.0
 _POLL_S = 0.25
 _CREATED_AT_ONCE = 8
 
+_NOWHERE = "ws://127.0.0.1:9"
+_NOBODY = {
+    **{f"VISAVIS_LIVEKIT_{name}": _NOWHERE for name in ("URL", "PUBLIC_URL", "VENDOR_URL")},
+    "VISAVIS_LIVEKIT_API_KEY": "bench",
+    "VISAVIS_LIVEKIT_API_SECRET": "of a server that is not there and not asked",
+    "SPATIUS_API_KEY": "of nobody",
+}
+"""Leaves LiveKit and motion_sim out: tokens are signed and never used."""
+
 Note = dict[str, Any]
 
 
+@asynccontextmanager
+async def place() -> AsyncIterator[Place]:
+    """The bus and all services but egress, with instant engines and without any media server."""
+    services = ("token", "asr", "llm", "tts")
+    async with (
+        running_stack({**INSTANT, **_NOBODY}, services=services) as stack,
+        opened(stack, "in-process") as one,
+    ):
+        yield one
+
+
 async def ask(where: Place, sessions: int, turns: int, slots: int) -> Answers:
-    """So many sessions in processes of `slots` each. The real egress must not run beside them."""
+    """So many sessions, with egress processes of `slots` each. `where`: see `place`."""
     with tempfile.TemporaryDirectory(prefix="visavis-bench-") as name:
         crowd = _Crowd(where, Path(name), turns)
         try:
@@ -70,6 +91,8 @@ class _Crowd:
         found.seconds, found.pressure = round(meter.seconds, 2), round(meter.pressure, 3)
         found.processes = meter.shares()
         found.speculation = await counted(self._stack)
+        taken = sum(note["cpu"] for note in self._notes() if note["what"] == "done")
+        found.persons_cpu = round(taken / found.seconds, 4)
         await self._collect(found)
         return found
 

@@ -55,6 +55,8 @@ class Answers:
     speculation: dict[str, float] = field(default_factory=dict)
     """Outcome -> count."""
     processes: dict[str, Share] = field(default_factory=dict)
+    persons_cpu: float = 0.0
+    """CPU of egress that is not its own: of playing the persons in in-process rooms."""
     seconds: float = 0.0
     """Length of the window that CPU and pressure were measured in."""
     pressure: float = 0.0
@@ -100,6 +102,8 @@ class Floor:
     """Signs of attention that ended its answer: a mistake."""
     gaps_s: list[float] = field(default_factory=list)
     """Silence of more than 60 ms within an answer of several sentences, spoken as one tone."""
+    added_s: dict[str, list[float]] = field(default_factory=dict)
+    """Engines -> by how much each long answer was longer for the listener than as synthesised."""
     sentences: int = 0
     pressure: float = 0.0
 

@@ -57,8 +57,11 @@ async def listen(where: Place, times: int, found: Floor) -> None:
             await asyncio.sleep(0.5)
             recording = one.caller.recording
             last = recording.last_audible_before(time.monotonic()) or first
-            found.gaps_s += recording.gaps(first, last, longer_than_s=GAP_S)
-            found.sentences += SENTENCES
+            made_s = where.ledger.audible_s(one.session_id, turn)
+            found.added_s.setdefault(where.kind, []).append(round(last - first - made_s, 4))
+            if where.kind == "instant":  # its speech is one tone: every hole is ours
+                found.gaps_s += recording.gaps(first, last, longer_than_s=GAP_S)
+                found.sentences += SENTENCES
 
 
 async def _barge_in(one: Talk) -> float:

@@ -44,7 +44,7 @@ def _of_answers(run: Run) -> Iterator[Goal]:
     ratio = many.spread().p50 / alone.spread().p50 if many and alone else math.nan
     yield Goal("voice-to-voice p50 at 64 sessions over 1, in-process", ratio, 1.25, "x")
     most = _largest(run)
-    cpu = most.total("egress").cpu / most.sessions * 1000 if most else math.nan
+    cpu = own_cpu(most) * 1000 if most else math.nan
     sessions = most.sessions if most else 0
     yield Goal(f"egress CPU a session without the SDK ({sessions} sessions)", cpu, 10, "ms/s")
     yield Goal(
@@ -76,6 +76,11 @@ def _largest(run: Run) -> Answers | None:
     """Up to 64 sessions: more are there to see where the machine ends."""
     found = [one for one in run.answers if one.kind == "in-process" and one.sessions <= 64]
     return max((one for one in found if one.turns), key=lambda one: one.sessions, default=None)
+
+
+def own_cpu(one: Answers) -> float:
+    """CPU seconds per second and session of egress, without the persons that were played in it."""
+    return (one.total("egress").cpu - one.persons_cpu) / one.sessions
 
 
 def marginal_mb(alone: Answers | None, many: Answers | None) -> float:

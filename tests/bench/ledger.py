@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
 from google.protobuf.duration_pb2 import Duration
 
+from tests.support.recording import voiced
 from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis_runtime import nats_bus, subjects
 from visavis_runtime.bus import Message
@@ -23,6 +25,10 @@ class Ledger:
     _llm: defaultdict[Key, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
     _tts: defaultdict[Key, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
 
+    _sound: defaultdict[Key, defaultdict[tuple[int, int], bytearray]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(bytearray))
+    )
+
     def engines(self, session_id: str, turn: int) -> dict[str, float]:
         """Seconds of each engine up to what it took to begin the answer."""
         key = session_id, turn
@@ -32,6 +38,13 @@ class Ledger:
             "llm": llm[max(llm)] if llm else 0.0,
             "tts": tts[max(tts)] if tts else 0.0,
         }
+
+    def audible_s(self, session_id: str, turn: int) -> float:
+        """From the first to the last audible sample of a turn's speech, as it was synthesised."""
+        sound = self._sound[session_id, turn]
+        whole = b"".join(bytes(sound[place]) for place in sorted(sound))
+        first, last = voiced(np.frombuffer(whole, dtype="<i2"), subjects.SPEECH_RATE_HZ)
+        return (last - first) / subjects.SPEECH_RATE_HZ
 
     def on_asr(self, message: Message) -> None:
         """A snapshot was recognised."""
@@ -50,8 +63,11 @@ class Ledger:
     def on_speech(self, message: Message) -> None:
         """The first sentence of an attempt was spoken (embedded voices give it in one piece)."""
         piece = pb.Speech.FromString(message.data)
-        if piece.HasField("end") and piece.sentence == 0:
-            key = piece.address.session_id, piece.address.turn
+        key = piece.address.session_id, piece.address.turn
+        if piece.HasField("chunk"):
+            sentence = self._sound[key][piece.address.epoch, piece.sentence]
+            sentence[piece.chunk.sample_offset * subjects.BYTES_PER_SAMPLE :] = piece.chunk.pcm
+        elif piece.HasField("end") and piece.sentence == 0:
             self._tts[key].setdefault(piece.address.epoch, _seconds(piece.end.took))
 
 

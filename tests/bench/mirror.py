@@ -45,7 +45,8 @@ class Script:
     note: Callable[[dict[str, float]], None]
     """Takes what became of a question; all times are monotonic."""
     ready: Callable[[], None]
-    done: Callable[[], None]
+    done: Callable[[dict[str, float]], None]
+    """Takes `cpu`, the seconds that playing this person has taken itself."""
     seed: str = ""
     """Makes the pauses differ from those of other persons."""
 
@@ -79,10 +80,12 @@ class MirrorVoice:
 
     def __init__(self) -> None:
         self.ear = Ear()
+        self.cpu_s = 0.0
 
     async def capture(self, pcm: bytes) -> None:
-        now = time.monotonic()
+        began, now = time.thread_time(), time.monotonic()
         self.ear.hear(pcm, now)
+        self.cpu_s += time.thread_time() - began
         if (ahead_s := self.ear.end - now - QUEUE_S) > 0:
             await asyncio.sleep(ahead_s)
 
@@ -104,6 +107,7 @@ class MirrorRoom:
         self._utterance: Utterance | None = None
         self._pause = random.Random(script.seed)
         self._frames = 0
+        self._cpu_s = 0.0
         self._next: asyncio.TimerHandle | None = None
         self._person: asyncio.Task[None] | None = None
 
@@ -143,6 +147,7 @@ class MirrorRoom:
 
     def _on_frame(self) -> None:
         """A late loop is late with its frames, but the person has spoken at the right time."""
+        began = time.thread_time()
         spoken_at = self._began + self._frames * FRAME_S
         self._frames += 1
         self._wait_for_frame()
@@ -151,6 +156,7 @@ class MirrorRoom:
             pcm = self._utterance.frame().astype("<i2").tobytes()
             if self._utterance.sent(spoken_at):
                 self._utterance = None
+        self._cpu_s += time.thread_time() - began
         self._tell(MicrophoneSound(pcm))
 
     # The person
@@ -160,10 +166,14 @@ class MirrorRoom:
         self._script.ready()
         await self._script.go()
         await asyncio.sleep(self._pause.uniform(0.0, 4.0 * (self._script.turns > 1)))
+        self._cpu_s = self._voice.cpu_s = 0.0
+        questions = self._script.questions
+        # Everybody asks other ones first: a crowd asks what one person asks in a long call.
+        first = self._pause.randrange(len(questions))
         for turn in range(self._script.turns):
-            await self._ask(self._script.questions[turn % len(self._script.questions)])
+            await self._ask(questions[(first + turn) % len(questions)])
             await asyncio.sleep(BREATH_S + self._pause.uniform(0.0, BREATH_S))
-        self._script.done()
+        self._script.done({"cpu": self._cpu_s + self._voice.cpu_s})
 
     async def _ask(self, question: Samples) -> None:
         self._voice.ear = ear = Ear(end=self._voice.ear.end)

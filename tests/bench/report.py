@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from tests.bench.figures import Answers, Floor, Run, spread
-from tests.bench.goals import goals
+from tests.bench.goals import goals, own_cpu
 from tests.bench.path import STAGES
 
 KINDS = {
@@ -81,13 +81,14 @@ def _costs(run: Run) -> Iterator[str]:
             KINDS[one.kind],
             one.sessions,
             *(_cost(one, name) for name in names),
-            f"{one.total('egress').cpu * 1000 / one.sessions:.1f}",
+            f"{own_cpu(one) * 1000:.1f}",
             f"{_grown(one) / one.sessions:.1f}",
             _percent(one.pressure),
         )
         for one in run.answers
     ]
     yield from table(head, rows)
+    yield "egress ms/s: without the persons of in-process rooms, who are played inside of it"
     yield "egress MB: what it has grown since before the first session of the case"
 
 
@@ -117,6 +118,9 @@ def _floor(floor: Floor) -> Iterator[str]:
     ]
     yield from table(("", "n", "p50", "p95", "p99"), rows)
     yield f"signs that did not stop it: {floor.went_on}; that ended its answer: {floor.taken}"
+    for kind, added in floor.added_s.items():
+        found = ", ".join(_ms(one) for one in added)
+        yield f"longer for the listener than as synthesised, long answers, {kind}: {found}"
     longest = max(floor.gaps_s, default=0.0)
     yield (
         f"gaps over 60 ms in {floor.sentences} sentences: {len(floor.gaps_s)}"
@@ -159,7 +163,7 @@ def _changes(run: Run, before: Run) -> Iterator[str]:
         if (old := before.case(new.kind, new.sessions))
     ]
     head = ("", "sessions", "p50", "p95", "ours p50", "egress CPU", "egress PSS")
-    yield from table(head, rows)
+    yield from table(head, rows) if rows else ["nothing that both have measured"]
     if run.machine != before.machine:
         yield "The machine was another one."
     if run.floor and before.floor:
