@@ -98,6 +98,9 @@ class FakeAvatar:
         self._act("interrupt")
         self._report(interrupted=True)
 
+    async def duck(self, *, is_low: bool) -> None:
+        self._act("duck" if is_low else "unduck")
+
     async def aclose(self) -> None:
         self.closed += 1
 

@@ -112,3 +112,13 @@ async def test_it_can_be_closed_in_every_state() -> None:
     await playing.avatar.aclose()
     assert playing.voice.cleared == 2
     assert playing.told == [AvatarPlays()]
+
+
+async def test_a_lowered_voice_is_a_quarter_as_loud_until_it_is_raised(stage: Stage) -> None:
+    stage.voice.gate.set()
+    for number, is_low in enumerate((True, False), 1):
+        await stage.avatar.duck(is_low=is_low)
+        await stage.avatar.play((4000).to_bytes(2, "little") * (FRAME // 2))
+        await until(lambda: len(stage.voice.captured) == number, "captured")  # noqa: B023
+    levels = [int.from_bytes(frame[:2], "little") for frame in stage.voice.captured]
+    assert levels == [1000, 4000]

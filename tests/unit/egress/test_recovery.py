@@ -19,8 +19,8 @@ class Story:
         self.stored: list[Stored] = []
         self._step_s = step_s
 
-    def tell(self, fact: Fact, at_s: float | None = None) -> "Story":
-        record = pb.EventRecord(generation=1)
+    def tell(self, fact: Fact, at_s: float | None = None, floor: int = 0) -> "Story":
+        record = pb.EventRecord(generation=1, floor=floor)
         if isinstance(fact, pb.Lease):
             record.lease.CopyFrom(fact)
         elif isinstance(fact, pb.Checkpoint):
@@ -212,3 +212,14 @@ def test_releases_do_not_count() -> None:
     for _ in range(10):
         story.tell(taken()).tell(RELEASED)
     assert not story.tell(taken()).past.is_poisonous
+
+
+@pytest.mark.parametrize(("epoch", "is_kept"), [(6, False), (7, True), (9, True)])
+def test_sentences_that_were_begun_on_other_words_are_not_the_answer(
+    epoch: int, is_kept: bool
+) -> None:
+    past = Story().tell(turn(1, COMMITTED, input_text="Hi."), floor=7).past
+    address = pb.Address(turn=1, epoch=epoch)
+    result = pb.GenerateResult(address=address, sentences=["Hello."])
+    (known,) = recovered(past, result.SerializeToString(), 5.0, 110.0).open_turns
+    assert known.sentences == (("Hello.",) if is_kept else ())
