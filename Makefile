@@ -11,7 +11,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SOURCES = $(wildcard services/*/visavis_* deploy/local deploy/nats proto/generate.py tests)
 
-.PHONY: help env setup demo check test test-containers eval-turns unit format lock proto proto-check clean
+.PHONY: help env setup demo check test test-containers eval-turns bench-peers unit format lock proto proto-check clean
 
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -42,6 +42,9 @@ test-containers: env ## images, a conversation through the compose file; needs a
 
 eval-turns: env ## false cut-offs against waiting time, on synthetic speech; needs npm for its voices
 	@nice -n 19 $(BIN)/python -m tests.eval.turns
+
+bench-peers: setup ## the same conversation with LiveKit Agents and Pipecat, side by side; writes the README's table
+	@$(BIN)/python -m tests.bench.peers $(ARGS)
 
 unit: env ## the unit tests alone
 	@$(BIN)/pytest -q tests/unit
