@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from google.protobuf.message import DecodeError
 from prometheus_client import Histogram
@@ -15,6 +15,7 @@ from visavis_runtime.bus import Bus, Message
 logger = log.get(__name__)
 
 QUEUE = "llm"
+WARM_TRIES = 3
 UNSUPPORTED_FOR_S = 60.0
 """A server that could not score is asked again after this long: it may be another one by then."""
 SCORE_SECONDS = Histogram(
@@ -40,11 +41,22 @@ class Scorer:
         if not self._slots:
             yield
             return
+        await self._warm()
         subscription = await bus.serve(subjects.score("*"), self.answer, queue=QUEUE)
         try:
             yield
         finally:
             await subscription.aclose()
+
+    async def _warm(self) -> None:
+        """Have the server read what stands before each question: the first time takes 1 to 2 s.
+
+        Each try that is late leaves a part of it read.
+        """
+        for _ in range(WARM_TRIES):
+            with suppress(ModelError):
+                await self._model.end_probability("yes", "")
+                return
 
     async def answer(self, message: Message) -> bytes:
         """A ScoreReply to a ScoreRequest."""

@@ -63,7 +63,24 @@ async def test_each_request_is_answered_by_one_worker() -> None:
     async with Scorer(models[0], 1).serving(bus), Scorer(models[1], 1).serving(bus):
         for _ in range(4):
             await bus.request(subjects.score("s1"), asked().data, timeout_s=1)
-    assert [model.asked for model in models] == [2, 2]
+    # One of the three at the start, to warm the server.
+    assert [model.asked for model in models] == [3, 3]
+
+
+@pytest.mark.parametrize(("late", "tries"), [(0, 1), (2, 3), (9, scorer.WARM_TRIES)])
+async def test_a_cold_server_is_warmed_before_the_first_question(late: int, tries: int) -> None:
+    class Cold(FakeChatModel):
+        asked = 0
+
+        async def end_probability(self, text: str, before: str) -> float:
+            self.asked += 1
+            if self.asked <= late:
+                raise ModelError("MODEL_TIMEOUT", "late")
+            return 0.5
+
+    model = Cold("")
+    async with Scorer(model, 1).serving(MemoryBus()):
+        assert model.asked == tries
 
 
 async def test_no_slots_serve_nobody() -> None:
