@@ -10,10 +10,11 @@ from tests.eval.turns.replay import point
 from tests.eval.turns.rules import shipped, silence
 from tests.eval.turns.voices import Voices
 
-CLIPS = 15
+CLIPS = 12
 
 
 @pytest.mark.audio
+@pytest.mark.timeout(180)
 def test_a_person_who_pauses_is_cut_off_less_and_one_who_is_done_is_not_kept_waiting(
     tmp_path: Path,
 ) -> None:

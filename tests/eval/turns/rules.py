@@ -9,7 +9,7 @@ from visavis_egress.conversation.config import PROFILES, TurnTaking
 
 DELAYS_S = tuple(i / 20 for i in range(2, 61))
 MINIMA_S, MIDDLES_S, MAXIMA_S = (0.2, 0.3, 0.5), (0.5, 0.8, 1.2), (1.2, 1.8, 2.5, 4.0)
-TEXT_SURE = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+TEXT_SURE = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6)
 TEXT_GOING_ON = (0.0, 0.05, 0.1, 0.2)
 SOUND_SURE = (0.1, 0.3, 0.5, 0.8, 0.9, 0.95, 0.98)
 
@@ -32,7 +32,7 @@ class Sureness:
     sound: float
 
 
-SHIPPED = Sureness(0.4, 0.1, 0.95)
+SHIPPED = Sureness(0.45, 0.1, 0.8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from tests.eval.turns.listening import Silence
 from tests.eval.turns.replay import Known, Point, Rule, outcome, point
 from tests.eval.turns.rules import shipped, silence, swept
 from tests.eval.turns.utterances import PARTS, Utterance, _parse, utterances
-from tests.eval.turns.voices import HIBARI, RATE_HZ, VOICES
+from tests.eval.turns.voices import HIBARI, LEVEL, RATE_HZ, VOICES
 
 SAID_UNTIL_S = 2.0
 
@@ -75,7 +75,7 @@ def test_pauses_follow_the_stated_distribution() -> None:
 def test_noise_has_the_level_of_speech() -> None:
     sound = noise.street(1)
     assert len(sound) == noise.SECONDS * RATE_HZ
-    assert float((sound**2).mean() ** 0.5) == pytest.approx(noise.LEVEL, rel=1e-3)
+    assert float((sound**2).mean() ** 0.5) == pytest.approx(LEVEL, rel=1e-3)
 
 
 def test_plain_silence_ends_a_turn_after_its_delay() -> None:
