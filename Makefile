@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3.11
 BUF_VERSION := 1.75.0
 BIN := .venv/bin
-# The generators are found on PATH by protoc; tools use the environment's own programs.
+# Tools use the environment's own programs.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SOURCES = $(wildcard services/*/visavis_* deploy/local deploy/nats proto/generate.py tests)
 

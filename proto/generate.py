@@ -11,6 +11,11 @@ from grpc_tools import protoc
 
 PROTO = Path(__file__).resolve().parent
 BINDINGS = PROTO / "python"
+_MYPY, _MYPY_GRPC = (
+    f"--plugin={name}={Path(sys.executable).parent / name}"
+    for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
+)
+"""The environment's own, wherever PATH leads."""
 GENERATED = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi")
 
 
@@ -23,6 +28,7 @@ def generate(out: Path) -> None:
         [
             f"-I{PROTO}",
             f"-I{well_known}",
+            _MYPY,
             f"--python_out={out}",
             f"--mypy_out=quiet:{out}",
             *sources,
@@ -32,6 +38,7 @@ def generate(out: Path) -> None:
         [
             f"-I{PROTO}",
             f"-I{well_known}",
+            _MYPY_GRPC,
             f"--grpc_python_out={out}",
             f"--mypy_grpc_out=quiet:{out}",
             *with_services,
