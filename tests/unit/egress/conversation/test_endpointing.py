@@ -47,7 +47,12 @@ WORDS = "I would like a table."
         (WORDS, score(TEXT_GOING_ON), YES, 0.8),
         # Neither pending nor absent is a yes.
         (WORDS, PENDING, PENDING, 2.5),
-        (WORDS, ABSENT, ABSENT, 2.5),
+        # Without the words' score punctuation is one vote, and never the second.
+        (WORDS, ABSENT, ABSENT, 0.8),
+        (WORDS, ABSENT, NO, 0.8),
+        ("I would like a", ABSENT, NO, 2.5),
+        ("Would I?", ABSENT, ABSENT, 0.8),
+        (WORDS, PENDING, ABSENT, 2.5),
         (WORDS, YES, PENDING, 0.8),
         (WORDS, YES, ABSENT, 0.8),
         (WORDS, PENDING, YES, 0.8),
