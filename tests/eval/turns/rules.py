@@ -6,20 +6,13 @@ from itertools import product
 
 from tests.eval.turns.replay import Known, Rule
 from visavis_egress.conversation.config import PROFILES, TurnTaking
+from visavis_egress.conversation.endpointing import TEXT_GOING_ON, Evidence, Score, wait_s
 
 DELAYS_S = tuple(i / 20 for i in range(2, 61))
 MINIMA_S, MIDDLES_S, MAXIMA_S = (0.2, 0.3, 0.5), (0.5, 0.8, 1.2), (1.2, 1.8, 2.5, 4.0)
-TEXT_SURE = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6)
-TEXT_GOING_ON = (0.0, 0.05, 0.1, 0.2)
-SOUND_SURE = (0.1, 0.3, 0.5, 0.8, 0.9, 0.95, 0.98)
-
-
-ANSWERS = frozenset(
-    (
-        *("yes", "yeah", "yep", "no", "nope", "never", "okay", "ok", "sure", "right", "exactly"),
-        *("correct", "please", "thanks", "fine", "good", "great", "hello", "hi", "goodbye", "bye"),
-    )
-)
+TEXT_SURES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6)
+GOING_ONS = (0.0, 0.05, 0.1, 0.2)
+SOUND_SURES = (0.1, 0.3, 0.5, 0.8, 0.9, 0.95, 0.98)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +23,6 @@ class Sureness:
     going_on: float
     """Words below it are going on, whatever the sound says."""
     sound: float
-
-
-SHIPPED = Sureness(0.45, 0.1, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +39,14 @@ def swept(family: str) -> Iterator[Setting]:
         for delay_s in DELAYS_S:
             yield Setting(f"{delay_s:.2f} s", silence(delay_s))
     elif family == "fusion":
-        grid = product(TEXT_SURE[2:], TEXT_GOING_ON, SOUND_SURE[2:], MINIMA_S, MIDDLES_S, MAXIMA_S)
+        grid = product(TEXT_SURES[2:], GOING_ONS, SOUND_SURES[2:], MINIMA_S, MIDDLES_S, MAXIMA_S)
         for text, going_on, sound, least_s, middle_s, most_s in grid:
             if going_on <= text and least_s <= middle_s:
                 taking = TurnTaking(min_delay_s=least_s, mid_delay_s=middle_s, max_delay_s=most_s)
                 yield _fusion(Sureness(text, going_on, sound), taking)
     else:
         is_text = family == "words"
-        sures = TEXT_SURE if is_text else SOUND_SURE
+        sures = TEXT_SURES if is_text else SOUND_SURES
         for sure, least_s, most_s in product(sures, MINIMA_S, (0.8, *MAXIMA_S)):
             label = f"{sure:g}; {least_s:g} / {most_s:g} s"
             yield Setting(label, _one(is_text=is_text, sure=sure, delays_s=(least_s, most_s)))
@@ -65,7 +55,7 @@ def swept(family: str) -> Iterator[Setting]:
 def shipped() -> Iterator[Setting]:
     """The profiles of the product, with its own thresholds."""
     for name in ("quick", "balanced", "patient"):
-        yield Setting(name, fused(PROFILES[name], SHIPPED))
+        yield Setting(name, fused(PROFILES[name]))
 
 
 def silence(delay_s: float) -> Rule:
@@ -91,22 +81,26 @@ def _fusion(sureness: Sureness, taking: TurnTaking) -> Setting:
     return Setting(label, fused(taking, sureness))
 
 
-def fused(taking: TurnTaking, sureness: Sureness) -> Rule:
-    """Both sure: the least delay; one: the middle one; none, or words that go on: the most."""
+def fused(taking: TurnTaking, sureness: Sureness | None = None) -> Rule:
+    """The product's own rule; with `sureness` instead of its thresholds."""
 
     def rule(known: Known) -> float:
         text, sound = known.text, known.sound
-        is_answer = bare(known.words or "") in ANSWERS
-        if text is not None and text < sureness.going_on and not is_answer:
-            return taking.max_delay_s
-        sure = (is_answer or (text is not None and text >= sureness.text)) + (
-            sound is not None and sound >= sureness.sound
-        )
-        return (taking.max_delay_s, taking.mid_delay_s, taking.min_delay_s)[sure]
+        if sureness and text is not None:
+            text = _moved(text, sureness.text, sureness.going_on)
+        if sureness and sound is not None:
+            sound = float(sound >= sureness.sound)
+        return wait_s(taking, Evidence(known.words, _score(text), _score(sound)))
 
     return rule
 
 
-def bare(words: str) -> str:
-    """Without marks, in lower case."""
-    return "".join(c for c in words.lower() if c.isalpha() or c == " ").strip()
+def _score(probability: float | None) -> Score:
+    return Score() if probability is None else Score(False, probability)
+
+
+def _moved(probability: float, sure: float, going_on: float) -> float:
+    """One that the product's thresholds take as `sure` and `going_on` take `probability`."""
+    if probability >= sure:
+        return 1.0
+    return 0.0 if probability < going_on else TEXT_GOING_ON

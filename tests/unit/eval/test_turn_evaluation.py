@@ -10,9 +10,10 @@ from tests.eval.turns.clips import CLEAN, Clip, pauses
 from tests.eval.turns.hearing import Heard, Scored
 from tests.eval.turns.listening import Silence
 from tests.eval.turns.replay import Known, Point, Rule, outcome, point
-from tests.eval.turns.rules import shipped, silence, swept
+from tests.eval.turns.rules import Sureness, fused, shipped, silence, swept
 from tests.eval.turns.utterances import PARTS, Utterance, _parse, utterances
 from tests.eval.turns.voices import HIBARI, LEVEL, RATE_HZ, VOICES
+from visavis_egress.conversation.config import PROFILES
 
 SAID_UNTIL_S = 2.0
 
@@ -115,6 +116,14 @@ def test_a_scorer_that_is_not_sure_makes_the_session_wait(
 ) -> None:
     one = heard(quiet(text=text, sound=sound))
     assert outcome(one, balanced()).wait_s == pytest.approx(wait_s)
+
+
+def test_thresholds_of_a_sweep_take_the_place_of_the_products() -> None:
+    strict, loose = Sureness(0.99, 0.95, 0.995), Sureness(0.1, 0.0, 0.1)
+    doubtful, sure = Known("a film", 0.2, 0.2), Known("a film", 0.9, 0.99)
+    taking = PROFILES["balanced"]
+    assert fused(taking)(doubtful) == fused(taking, strict)(sure) == taking.max_delay_s
+    assert fused(taking)(sure) == fused(taking, loose)(doubtful) == taking.min_delay_s
 
 
 def test_nothing_waits_longer_than_the_hard_stop() -> None:
