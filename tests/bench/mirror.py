@@ -120,6 +120,9 @@ class MirrorRoom:
         self._wait_for_frame()
         self._person = asyncio.create_task(self._live())
 
+    def bind(self, identity: str) -> None:
+        """There is one person, and nobody else is ever bound."""
+
     async def show_state(self, state: str) -> None:
         self._state = state
 

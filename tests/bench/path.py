@@ -11,13 +11,14 @@ the decision that the person is done. So only what lies after the decision is to
             scorers that were late, 32 ms frames and 20 ms ticks
 `asr`...    engine seconds, as the workers report them, as far as they lie after the decision
 `ours`      from the decision to the hand-over of the first samples, without those engine seconds:
-            bus, storing the turn, queues, event loops
+            bus, storing the turn, event loops, and waiting for a worker that is busy with others
 `playout`   from the hand-over to the first sound heard: avatar, encoder, network, jitter buffer,
             and silence at the beginning of the speech itself
 
-The six add up to voice-to-voice. `asr` to `ours` are differences on egress' clock alone; where the
-wait ends is known by the stored time of the committed turn in a real room (1 to 3 ms after the
-decision, which `playout` then lacks), and by the first captured frame behind the in-process room.
+They add up to voice-to-voice. `asr` to `ours` are differences on egress' clock alone. Where the wait
+ends is known, in a real room, by the stored time of the committed turn: that is 1 to 3 ms after the
+decision, or after the words where those came later, and `playout` then lacks these milliseconds.
+Behind the in-process room it is known by the first captured frame, which both sides have seen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,11 @@ class Turn:
     decided_s: float
     steps: Mapping[str, float]
     engines: Mapping[str, float]
+
+
+def words_waited_s(steps: Mapping[str, float]) -> float:
+    """From the decision to the commit: a turn is stored once its words are there as well."""
+    return max(0.0, steps.get("transcript", 0.0) - steps["endpoint"])
 
 
 def stages(turn: Turn, delays_s: Sequence[float]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tests.bench.figures import Answers
 from tests.bench.ledger import Ledger, keeping
 from tests.bench.machine import Meter
-from tests.bench.path import Turn, stages
+from tests.bench.path import Turn, stages, words_waited_s
 from tests.bench.speculation import counted
 from tests.support.conversation import Noted, Talk, World, talk
 from tests.support.openai_server import OpenAIServer
@@ -154,8 +154,9 @@ class _Person:
             self._found.lost += 1
             return
         engines = self._where.ledger.engines(one.session_id, number)
-        decided_s = committed.stored - spoken.end
-        turn = Turn(heard - spoken.end, decided_s, seconds(over.waterfall), engines)
+        steps = seconds(over.waterfall)
+        decided_s = committed.stored - spoken.end - words_waited_s(steps)
+        turn = Turn(heard - spoken.end, decided_s, steps, engines)
         self._found.turns.append(numbers(turn))
         if self._where.kind == "instant":  # its speech is one tone: every hole is ours
             last = recording.last_audible_before(time.monotonic()) or heard
