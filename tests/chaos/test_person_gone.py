@@ -2,20 +2,18 @@
 
 import asyncio
 import signal
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
 from tests.chaos.conftest import WORDS
 from tests.support.caller import Caller
 from tests.support.conversation import Match, Talk, World, is_kind, talk
+from tests.support.elsewhere import Elsewhere, elsewhere
 from tests.support.openai_server import Reply
 from tests.support.utterance import Spoken
-from tests.support.voices import speak
 from visavis.session.v1 import session_pb2 as api
 
 pytestmark = [
@@ -54,37 +52,6 @@ async def away(one: Talk) -> None:
     created = one.created
     one.caller = await Caller.join(created.livekit_url, created.participant_token)
     await one.seated()
-
-
-@dataclass
-class Elsewhere:
-    """The person on another machine: a process of its own in the same room."""
-
-    process: asyncio.subprocess.Process
-
-    async def ask(self) -> None:
-        """The question, said aloud."""
-        assert self.process.stdin
-        assert self.process.stdout
-        wav = await asyncio.to_thread(speak, QUESTION)
-        self.process.stdin.write(f"{wav}\n".encode())
-        assert await self.process.stdout.readline() == b"said\n"
-
-
-@asynccontextmanager
-async def elsewhere(one: Talk) -> AsyncIterator[Elsewhere]:
-    """The person goes over to it; killed in the end, if not before."""
-    await one.caller.leave()
-    where = one.created.livekit_url, one.created.participant_token
-    pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    program = (sys.executable, "-m", "tests.support.lone_caller", *where)
-    process = await asyncio.create_subprocess_exec(*program, stdin=pipe, stdout=pipe, stderr=null)
-    try:
-        yield Elsewhere(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 def _person(step: "api.UserEvent.Step.ValueType") -> Match:
@@ -132,7 +99,7 @@ async def frozen(_: Talk, there: Elsewhere, away_s: float) -> None:
     there.process.send_signal(signal.SIGSTOP)
     await asyncio.sleep(away_s)
     there.process.send_signal(signal.SIGCONT)
-    await there.ask()
+    await there.say(QUESTION)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +117,7 @@ async def test_whoever_is_lost_without_a_word_comes_back(
             await one.seated()
             world.model.replies.extend([Reply("A river is water."), Reply("It goes to the sea.")])
             async with elsewhere(one) as there:
-                await there.ask()
+                await there.say(QUESTION)
                 assert (await one.over(1)).step == COMPLETED
                 await loss(one, there, away_s)
                 outcome = await one.over(2)

@@ -154,9 +154,11 @@ async def talk(
     greeting: str = "",
     avatar_fallback: "api.AvatarFallback.ValueType" = api.AVATAR_FALLBACK_UNSPECIFIED,
     microphone: bool = True,
+    overrides: api.SessionOverrides | None = None,
 ) -> AsyncIterator[Talk]:
     """A session with a person in the room; ended afterwards."""
-    overrides = api.SessionOverrides(greeting=greeting)
+    overrides = overrides or api.SessionOverrides()
+    overrides.greeting = greeting
     if avatar_fallback:
         overrides.avatar_fallback = avatar_fallback
     created = await world.api.create(character, overrides=overrides)

@@ -1,7 +1,7 @@
 """A program: a person on a machine of their own, who can be killed or frozen.
 
 python -m tests.support.lone_caller URL TOKEN; the path of a WAV file on stdin is said aloud as soon
-as the agent listens, and "said" is printed.
+as the agent listens; "saying" is printed before and "said" afterwards.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ async def main(url: str, token: str) -> None:
         while not (caller.is_connected and caller.observed.agent_state == "listening"):
             caller = await rejoined(caller, url, token)
             await asyncio.sleep(POLL_S)
+        print("saying", flush=True)
         await caller.speak(Path(line.strip()))
         print("said", flush=True)
     await caller.leave()

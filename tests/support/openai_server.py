@@ -47,14 +47,19 @@ class Request:
     aborted_at: float = 0.0
     """When the caller closed the connection before the end."""
     reply: Reply | None = None
+    came_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_draft(self) -> bool:
+        """It was asked before it was known that the person is done."""
+        return self.headers.get("X-Visavis-Speculative") == "true"
 
     def replaces(self, before: "Request") -> bool:
         """That one was begun before its turn was over, on other words; this one is of the turn."""
-        was_draft = before.headers.get("X-Visavis-Speculative") == "true"
         names = ("X-Visavis-Session", "X-Visavis-Turn")
         is_newer = before.headers.get("X-Visavis-Epoch") != self.headers.get("X-Visavis-Epoch")
         is_same = all(before.headers.get(name) == self.headers.get(name) for name in names)
-        return was_draft and is_newer and is_same
+        return before.is_draft and is_newer and is_same
 
     @property
     def messages(self) -> list[tuple[str, str]]:
@@ -79,11 +84,13 @@ class OpenAIServer:
         self.choose: Callable[[Request], Reply] = lambda _: always
         self.replies: deque[Reply] = deque()
         self.requests: list[Request] = []
+        self.attempts: list[Request] = []
+        """All of them, those that were given up too."""
         self.peers: set[object] = set()
         """Address and port of every connection that asked for an answer."""
         self.is_healthy = True
-        self.completion: dict[str, Any] | None = None
-        """What plain completions get; None: status `completion_status`."""
+        self.completion: dict[str, Any] | Callable[[dict[str, Any]], dict[str, Any]] | None = None
+        """What plain completions get, or how it is made; None: status `completion_status`."""
         self.completion_status = 404
         self.completion_s = 0.0
         self.completions: list[dict[str, Any]] = []
@@ -152,7 +159,8 @@ class OpenAIServer:
         await asyncio.sleep(self.completion_s)
         if self.completion is None:
             return web.json_response({"error": "scripted"}, status=self.completion_status)
-        return web.json_response(self.completion)
+        answer = self.completion
+        return web.json_response(answer(self.completions[-1]) if callable(answer) else answer)
 
     async def _chat(self, incoming: web.Request) -> web.StreamResponse:
         request = Request(await incoming.json(), incoming.headers)
@@ -177,6 +185,7 @@ class OpenAIServer:
 
     def _take_in(self, request: Request) -> Reply:
         """The next reply; for another attempt at the same turn the one its draft was given."""
+        self.attempts.append(request)
         draft = next((one for one in self.requests[-1:] if request.replaces(one)), None)
         if draft and draft.reply:
             request.reply = draft.reply

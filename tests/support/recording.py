@@ -42,6 +42,14 @@ def voiced(samples: Samples, rate_hz: int, threshold_dbfs: float = AUDIBLE_DBFS)
     return loud[0], min(loud[-1] + size, len(samples))
 
 
+def audible_s(samples: Samples, rate_hz: int, threshold_dbfs: float = AUDIBLE_DBFS) -> float:
+    """How much of it is louder than the threshold, in seconds, without the pauses."""
+    size = int(rate_hz * _WINDOW_S)
+    starts = range(0, len(samples), size)
+    loud = sum(level_dbfs(samples[at : at + size]) > threshold_dbfs for at in starts)
+    return loud * _WINDOW_S
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A piece of one track. `heard`: when its first sample was there at the earliest, from its
