@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 
 from visavis_egress.avatar import OnLost
 from visavis_egress.errors import AvatarError, AvatarTrouble
-from visavis_egress.room import AvatarPlayed, AvatarPlays, RoomEvent, RoomListener
+from visavis_egress.room import (
+    AvatarPlayed,
+    AvatarPlays,
+    MicrophoneOpened,
+    PersonCame,
+    PersonReplaced,
+    RoomEvent,
+    RoomListener,
+)
 from visavis_egress.seat import OnPlayback
 
 
@@ -35,6 +43,10 @@ class FakeRoom:
     closed: int = 0
     shown: list[tuple[str, ...]] = field(default_factory=list)
     voice: FakeVoice = field(default_factory=FakeVoice)
+    person: str = ""
+    """Who is bound."""
+    present: set[str] = field(default_factory=set)
+    """Who `bind` finds in the room."""
 
     async def open(self, listener: RoomListener) -> None:
         if self.open_error:
@@ -45,6 +57,17 @@ class FakeRoom:
     def tell(self, event: RoomEvent) -> None:
         """Report something."""
         self._listener(event)
+
+    def bind(self, identity: str) -> None:
+        if identity == self.person:
+            return
+        self.person = identity
+        if not self.opened.is_set():
+            return
+        self.tell(PersonReplaced())
+        if identity in self.present:
+            self.tell(PersonCame())
+            self.tell(MicrophoneOpened())
 
     async def show_state(self, state: str) -> None:
         self.shown.append(("state", state))

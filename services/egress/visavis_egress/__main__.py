@@ -22,7 +22,7 @@ from visavis_egress.session import Parts
 from visavis_egress.settings import Settings
 from visavis_egress.silero import SileroDetection
 from visavis_egress.smart_turn import SmartTurn
-from visavis_egress.spatius_avatar import Account, Seat, SpatiusAvatar, silence_telemetry
+from visavis_egress.spatius_avatar import Account, Place, SpatiusAvatar, silence_telemetry
 from visavis_egress.text_scorer import BusTextScorer
 from visavis_egress.vad import WINDOW_BYTES, VoiceDetection
 from visavis_egress.worker import Worker
@@ -95,7 +95,7 @@ def _parts(
 
     async def face(on_lost: OnLost, _: OnPlayback) -> Avatar:
         await admin.evict_avatars(sid, keep="")
-        seat = Seat(
+        place = Place(
             settings.livekit_vendor_url or settings.livekit_url,
             admin.avatar_token(sid, publisher),
             room=sid,
@@ -103,7 +103,7 @@ def _parts(
             agent=agent_identity(sid),
         )
         avatar_id = spec.resolved.avatar_id or settings.spatius_avatar_id
-        return SpatiusAvatar(_account(settings), avatar_id, seat, on_lost)
+        return SpatiusAvatar(_account(settings), avatar_id, place, on_lost)
 
     ends = spec.resolved.avatar_fallback == api.AVATAR_FALLBACK_END
     return Parts(

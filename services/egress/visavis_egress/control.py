@@ -8,7 +8,6 @@ from google.protobuf.message import DecodeError
 
 from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis_egress.conversation import events as on
-from visavis_egress.room import MAX_TEXT_CHARACTERS
 from visavis_egress.turn_taking import turn_taking
 from visavis_runtime import subjects
 from visavis_runtime.bus import Bus, Message, Subscription
@@ -28,9 +27,11 @@ class Control:
         feed: Callable[[on.Event], None],
         over: "asyncio.Future[Any]",
         answering: Callable[[], int | None],
+        bind: Callable[[str], None],
     ) -> None:
         self._bus, self._id, self._feed = bus, session_id, feed
-        self._over, self._answering = over, answering
+        self._over, self._answering, self._bind = over, answering, bind
+        self._looked_at = 0
         self._turns: dict[str, asyncio.Future[int]] = {}
 
     async def serve(self) -> Subscription:
@@ -47,9 +48,11 @@ class Control:
     async def look(self) -> None:
         """Read what the session is to be; calls may get lost. Raises BusUnavailable."""
         entry = await self._bus.read(f"{self._id}.spec")
-        if not entry:
-            return
+        if not entry or entry.revision < self._looked_at:
+            return  # a replica that lags
+        self._looked_at = entry.revision
         spec = pb.SessionSpec.FromString(entry.value)
+        self._bind(spec.participant_identity)
         character = spec.resolved
         self._feed(on.PersonaChanged(character.instructions, character.voice))
         if character.HasField("turn_taking"):
@@ -84,8 +87,8 @@ class Control:
         return pb.ControlReply()
 
     async def _turn(self, call: pb.SayCall | pb.TextCall, wish: on.Event) -> pb.ControlReply:
-        if not call.request_id or not 0 < len(call.text.strip()) <= MAX_TEXT_CHARACTERS:
-            message = f"a request_id, and a text of 1 to {MAX_TEXT_CHARACTERS} characters"
+        if not call.request_id or not 0 < len(call.text.strip()) <= subjects.MAX_TEXT_CHARACTERS:
+            message = f"a request_id, and a text of 1 to {subjects.MAX_TEXT_CHARACTERS} characters"
             return _refused("INVALID", message)
         committed = self._turns.get(call.request_id)
         if committed is None:

@@ -1,4 +1,4 @@
-"""A session's room by the LiveKit SDK; the only file of the services that imports livekit.rtc.
+"""A session's room by the LiveKit SDK; the only file of egress that imports livekit.rtc.
 
 Hazards of the SDK that shape this file (livekit 1.2.1): a cancelled `connect` ends the process 15 s
 later; streams must be closed one by one; a published track must be unpublished before leaving.
@@ -17,10 +17,10 @@ from livekit.rtc.participant import UnpublishTrackError
 
 from visavis_egress import telemetry
 from visavis_egress.errors import RoomUnavailable
+from visavis_egress.livekit_captions import Captions
 from visavis_egress.livekit_stats import reception
 from visavis_egress.microphone_watch import StallDetector, watch
 from visavis_egress.room import (
-    MAX_TEXT_CHARACTERS,
     MICROPHONE_RATE_HZ,
     AvatarPlayed,
     AvatarPlays,
@@ -33,6 +33,7 @@ from visavis_egress.room import (
     MicrophoneSound,
     OtherAvatarCame,
     PersonCame,
+    PersonReplaced,
     PersonWent,
     RoomEvent,
     RoomListener,
@@ -41,7 +42,7 @@ from visavis_egress.room import (
     TurnStartAsked,
 )
 from visavis_runtime import log
-from visavis_runtime.subjects import SPEECH_RATE_HZ
+from visavis_runtime.subjects import MAX_TEXT_CHARACTERS, SPEECH_RATE_HZ
 
 logger = log.get(__name__)
 
@@ -70,13 +71,14 @@ class LiveKitRoom:
     ) -> None:
         self._url, self._token = url, token
         self._person, self._avatar = person, avatar
+        self._tell: RoomListener = lambda _: None
         self._room = rtc.Room()
         self._tasks: set[asyncio.Task[None]] = set()
         self._endings: set[asyncio.Task[None]] = set()
         self._microphone: rtc.AudioStream | None = None
         self._watching: asyncio.Task[None] | None = None
         self._stalls = StallDetector()
-        self._captions: dict[str, rtc.TextStreamWriter] = {}
+        self._captions = Captions(lambda: self._room.local_participant)
         self._voice: LiveKitVoice | None = None
         self._closing = False
         self._make = make
@@ -123,29 +125,10 @@ class LiveKitRoom:
         await self._room.local_participant.set_attributes({"lk.agent.state": state})
 
     async def show_user_words(self, segment: str, text: str, *, final: bool = True) -> None:
-        is_final = "true" if final else "false"
-        attributes = {"lk.segment_id": segment, "lk.transcription_final": is_final}
-        writer = await self._room.local_participant.stream_text(
-            topic="lk.transcription", attributes=attributes, sender_identity=self._person
-        )
-        if text:
-            await writer.write(text)
-        await writer.aclose()
+        await self._captions.user(segment, text, self._person, final=final)
 
     async def show_agent_words(self, segment: str, delta: str, *, final: bool) -> None:
-        # Out of the table while in use: a stream that breaks is not written to again.
-        writer = self._captions.pop(segment, None)
-        if writer is None:
-            attributes = {"lk.segment_id": segment, "lk.transcription_final": "false"}
-            writer = await self._room.local_participant.stream_text(
-                topic="lk.transcription", attributes=attributes
-            )
-        if delta:
-            await writer.write(delta)
-        if final:
-            await writer.aclose(attributes={"lk.transcription_final": "true"})
-        else:
-            self._captions[segment] = writer
+        await self._captions.agent(segment, delta, final=final)
 
     async def open_voice(self) -> "LiveKitVoice":
         if self._voice is None:
@@ -175,6 +158,20 @@ class LiveKitRoom:
         await self._room.disconnect()
 
     # The person
+
+    def bind(self, identity: str) -> None:
+        if self._closing or identity == self._person:
+            return
+        former, self._person = self._person, identity
+        self._close_microphone()
+        self._tell(PersonReplaced())
+        others = self._room.remote_participants
+        for publication in others[former].track_publications.values() if former in others else ():
+            if publication.source == rtc.TrackSource.SOURCE_MICROPHONE:
+                publication.set_subscribed(False)
+        if identity in others:
+            self._tell(PersonCame())
+        self._subscribe()
 
     def _on_participant(self, participant: rtc.RemoteParticipant) -> None:
         if participant.identity == self._person:
@@ -239,7 +236,8 @@ class LiveKitRoom:
 
     async def _read_microphone(self, stream: rtc.AudioStream) -> None:
         async for event in stream:
-            if not self._closing:
+            # A closed one may have some left.
+            if not self._closing and stream is self._microphone:
                 self._tell(MicrophoneSound(bytes(event.frame.data)))
 
     def _on_chat(self, reader: rtc.TextStreamReader, identity: str) -> None:

@@ -20,6 +20,7 @@ from visavis_egress.room import (
     MicrophoneOpened,
     MicrophoneStalled,
     PersonCame,
+    PersonReplaced,
     PersonWent,
     RoomEvent,
     TurnEndAsked,
@@ -39,6 +40,7 @@ ORIGINS = {
 _ROOM_FACTS: dict[type[RoomEvent], Callable[[Any], on.Event]] = {
     PersonCame: lambda _: on.PersonJoined(),
     PersonWent: lambda _: on.PersonLeft(),
+    PersonReplaced: lambda _: on.PersonReplaced(),
     MicrophoneOpened: lambda _: on.MicrophoneReady(),
     MicrophoneStalled: lambda _: on.MicrophoneStalled(),
     MicrophoneFlows: lambda _: on.MicrophoneFlows(),

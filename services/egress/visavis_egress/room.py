@@ -7,7 +7,6 @@ from typing import Protocol
 from visavis_runtime.subjects import ASR_RATE_HZ
 
 MICROPHONE_RATE_HZ = ASR_RATE_HZ
-MAX_TEXT_CHARACTERS = 2_000
 
 
 class RoomEvent:
@@ -24,6 +23,11 @@ class PersonCame(RoomEvent):
 @dataclass(frozen=True, slots=True)
 class PersonWent(RoomEvent):
     """The bound person is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonReplaced(RoomEvent):
+    """Another person is bound from now on; PersonCame follows if they are in the room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,9 @@ class Room(Protocol):
 
     async def open(self, listener: RoomListener) -> None:
         """Join. Raises RoomUnavailable. Events come on the event loop until `aclose`."""
+
+    def bind(self, identity: str) -> None:
+        """Listen to this person and to nobody else; PersonReplaced if it was another one."""
 
     async def show_state(self, state: str) -> None:
         """Set `lk.agent.state`."""

@@ -77,9 +77,8 @@ class Session:
         self._microphone = bytearray()
         self._tasks: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self.control = Control(
-            self._bus, self._id, self.feed, self._over, lambda: conversation.answering
-        )
+        answering, bind = (lambda: conversation.answering), self._room.bind
+        self.control = Control(self._bus, self._id, self.feed, self._over, answering, bind)
         self._log = logger.bind(session=self._id, generation=parts.lease.generation)
         self._writes = Lane("journal", self._on_write_error, self._crash)
         self._shows = Lane("room", self._on_room_error)

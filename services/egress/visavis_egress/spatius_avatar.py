@@ -35,7 +35,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class Place:
     """Where the face is to appear: the room, as the vendor reaches it."""
 
     livekit_url: str
@@ -48,7 +48,7 @@ class Seat:
 class SpatiusAvatar:
     """See `visavis_egress.avatar.Avatar`."""
 
-    def __init__(self, account: Account, avatar_id: str, seat: Seat, on_lost: OnLost) -> None:
+    def __init__(self, account: Account, avatar_id: str, place: Place, on_lost: OnLost) -> None:
         self._on_lost = on_lost
         self._connection_id = ""
         self._reason: AvatarTrouble | None = None
@@ -64,13 +64,13 @@ class SpatiusAvatar:
             on_error=self._on_error,
             on_close=self._on_close,
             livekit_egress=spatius.LiveKitEgressConfig(
-                url=seat.livekit_url,
-                api_token=seat.token,
-                room_name=seat.room,
-                publisher_id=seat.publisher,
+                url=place.livekit_url,
+                api_token=place.token,
+                room_name=place.room,
+                publisher_id=place.publisher,
                 extra_attributes={
-                    "lk.publish_on_behalf": seat.agent,
-                    "livekit_agent_identity": seat.agent,
+                    "lk.publish_on_behalf": place.agent,
+                    "livekit_agent_identity": place.agent,
                     "ai_generated": "true",
                 },
             ),

@@ -36,5 +36,7 @@ def load(kind: type[S]) -> S:
     except ValidationError as error:
         for problem in error.errors():
             variable = "".join(f"{part}: " for part in problem["loc"])
-            print(variable + problem["msg"].removeprefix("Value error, "), file=sys.stderr)
+            # Of a masked text, pydantic says "items" where it means characters.
+            said = problem["msg"].removeprefix("Value error, ").replace(" item", " character")
+            print(variable + said.replace(" after validation", ""), file=sys.stderr)
         raise SystemExit(EXIT_CONFIG) from None

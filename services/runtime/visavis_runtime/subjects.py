@@ -5,6 +5,7 @@ SPEECH, EVENTS, DLQ = "VV_SPEECH", "VV_EVENTS", "VV_DLQ"
 SESSIONS_STREAM, SESSIONS = "KV_vv_sessions", "$KV.vv_sessions."
 
 MAX_LLM_WORK_BYTES = 256 * 1024
+MAX_TEXT_CHARACTERS = 2_000  # of one text to be said or answered
 MAX_UTTERANCE_BYTES = 896_000  # 28 s at ASR_RATE_HZ, the longest snapshot that fits a message
 ASR_RATE_HZ = 16_000
 SPEECH_RATE_HZ = 24_000

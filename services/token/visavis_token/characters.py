@@ -16,6 +16,7 @@ from pydantic import (
 from visavis.pipeline.v1 import pipeline_pb2 as pipeline
 from visavis.session.v1 import session_pb2 as api
 from visavis_runtime.errors import VisavisError
+from visavis_runtime.subjects import MAX_TEXT_CHARACTERS
 from visavis_token import limits, turn_taking
 from visavis_token.turn_taking import TurnTaking
 
@@ -35,7 +36,7 @@ def _not_too_many_bytes(text: str) -> str:
     return text
 
 
-_Text = Annotated[str, Field(max_length=limits.MAX_TEXT_CHARS)]
+_Text = Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS)]
 _Strict = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 

@@ -7,24 +7,17 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from visavis.pipeline.v1 import pipeline_pb2 as pipeline
-from visavis.session.v1 import session_pb2 as api
 from visavis_runtime import log, subjects
 from visavis_runtime.bus import Bus
 from visavis_runtime.errors import BusUnavailable, NobodyThere
 from visavis_token import grpc_errors, ids
 from visavis_token.grpc_errors import ApiError
-from visavis_token.records import RecordStore
+from visavis_token.records import TAKES_NO_CALLS, RecordStore
 
 TRY_S = 2.0
 BUDGET_S = 3.0
 PAUSE_S = 0.1
 HURRY_S = 1.0
-
-OVER = (
-    api.SESSION_STATE_ENDING,
-    api.SESSION_STATE_ENDED,
-    api.SESSION_STATE_REJECTED,
-)
 
 logger = log.get(__name__)
 
@@ -64,7 +57,7 @@ class Holder:
         request = call.SerializeToString()
         deadline = time.monotonic() + BUDGET_S
         while True:
-            if (await self._records.read(session_id)).view().state in OVER:
+            if (await self._records.read(session_id)).view().state in TAKES_NO_CALLS:
                 raise grpc_errors.session_over(session_id)
             left_s = max(deadline - time.monotonic(), PAUSE_S)
             try:

@@ -5,11 +5,11 @@ from visavis_runtime.bus import Bus
 from visavis_runtime.errors import WrongRevision
 from visavis_token import grpc_errors, ids, turn_taking
 from visavis_token.grpc_errors import ApiError
+from visavis_token.records import STAYS_OVER
 from visavis_token.sessions import Sessions
 from visavis_token.token_request import TokenRequest
 
 _TRIES = 5
-_OVER = (api.SESSION_STATE_ENDING, api.SESSION_STATE_ENDED)
 
 
 class Links:
@@ -41,7 +41,7 @@ class Links:
                 except WrongRevision:  # somebody else has just begun the next one
                     continue
             session = await self._open(key_id, wanted, request_id)
-            if session.state not in _OVER:
+            if session.state not in STAYS_OVER:
                 return session
         raise grpc_errors.unavailable("SESSION_ENDING", "the session ends again and again")
 
@@ -51,7 +51,7 @@ class Links:
 
     async def _is_over(self, session_id: str) -> bool:
         try:
-            return (await self._sessions.get(session_id)).state in _OVER
+            return (await self._sessions.get(session_id)).state in STAYS_OVER
         except ApiError:  # not opened yet: whoever wrote the link does so now, or we do
             return False
 

@@ -13,6 +13,16 @@ from visavis_token import grpc_errors
 
 State: TypeAlias = "api.SessionState.ValueType"
 
+TAKES_NO_CALLS = (
+    api.SESSION_STATE_ENDING,
+    api.SESSION_STATE_ENDED,
+    api.SESSION_STATE_REJECTED,
+)
+STAYS_OVER = (api.SESSION_STATE_ENDING, api.SESSION_STATE_ENDED)
+"""Not even a repeated creation opens it; one that was rejected it does."""
+TELLS_NO_MORE = (api.SESSION_STATE_ENDED, api.SESSION_STATE_REJECTED)
+"""Every event of it is stored."""
+
 
 @dataclass(frozen=True, slots=True)
 class Records:

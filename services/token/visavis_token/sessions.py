@@ -12,8 +12,8 @@ from visavis_runtime.bus import Bus
 from visavis_runtime.errors import SubjectTaken
 from visavis_token import grpc_errors, ids, validation
 from visavis_token.characters import Character, resolve
-from visavis_token.holder import OVER, Holder
-from visavis_token.records import Records, RecordStore
+from visavis_token.holder import Holder
+from visavis_token.records import TAKES_NO_CALLS, Records, RecordStore
 
 SLOT_WAIT_S = 1.0
 """How long a worker has to take the session: it does so before the avatar is seated."""
@@ -70,7 +70,7 @@ class Sessions:
     async def live(self, session_id: str) -> api.Session:
         """Raises ApiError: NOT_FOUND, FAILED_PRECONDITION when it is over."""
         session = await self.get(session_id)
-        if session.state in OVER:
+        if session.state in TAKES_NO_CALLS:
             raise grpc_errors.session_over(session_id)
         return session
 
@@ -85,6 +85,8 @@ class Sessions:
                 if path == "turn_taking":
                     spec.resolved.turn_taking.CopyFrom(changes.turn_taking)
                     self._choose_profile(spec)
+                elif path == "participant_identity":
+                    spec.participant_identity = _person(session_id, changes.participant_identity)
                 else:
                     setattr(spec.resolved, path, getattr(changes, path))
 
@@ -114,7 +116,7 @@ class Sessions:
             request_hash=hashlib.sha256(content).digest(),
             key_id=key_id,
             character=request.character,
-            participant_identity=request.participant_identity or f"person-{session_id}",
+            participant_identity=_person(session_id, request.participant_identity),
             resolved=resolve(self._characters[request.character], request.overrides),
             metadata=request.metadata,
             create_time_unix_ms=time.time_ns() // 1_000_000,
@@ -154,3 +156,7 @@ class Sessions:
         except SubjectTaken:
             return False
         return True
+
+
+def _person(session_id: str, wanted: str) -> str:
+    return wanted or f"person-{session_id}"

@@ -68,7 +68,7 @@ class TokenEndpoint:
         wanted = token_request.parse(await _body(request), offer.characters, offer.default)
         session = await self._links.session(key_id, wanted)
         token = self._tokens.mint(
-            session.room, session.participant_identity, name=wanted.name, metadata=wanted.metadata
+            session.room, _who(wanted, session), name=wanted.name, metadata=wanted.metadata
         )
         logger.info("session.created", session=session.session_id, key=key_id)
         profile = await self._links.profile(session.session_id)
@@ -83,11 +83,16 @@ class TokenEndpoint:
                 "token": token.text,
                 "url": self._offer.livekit_url,
                 "room": session.room,
-                "identity": session.participant_identity,
+                "identity": _who(wanted, session),
             }
             return web.json_response(vendors | more)
         standard = {"server_url": self._offer.livekit_url, "participant_token": token.text}
         return web.json_response(standard | more, status=201)
+
+
+def _who(wanted: TokenRequest, session: api.Session) -> str:
+    """Whoever names an identity comes under it, though another person may be bound by now."""
+    return wanted.identity or session.participant_identity
 
 
 def _about(session: api.Session, token: RoomToken) -> dict[str, Any]:

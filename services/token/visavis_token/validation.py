@@ -8,6 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from visavis.pipeline.v1 import pipeline_pb2 as pipeline
 from visavis.session.v1 import session_pb2 as api
+from visavis_runtime.subjects import MAX_TEXT_CHARACTERS
 from visavis_token import grpc_errors, ids, limits, turn_taking
 from visavis_token.grpc_errors import Problem
 
@@ -57,6 +58,7 @@ def check_update(request: api.UpdateSessionRequest) -> list[str]:
     if changes.HasField("voice"):
         problems += _voice_problems("changes.voice", changes.voice)
     problems += turn_taking.problems("changes.turn_taking", changes.turn_taking)
+    problems += identity_problems("changes.participant_identity", changes.participant_identity)
     _raise_any(problems)
     return paths
 
@@ -72,7 +74,7 @@ def check_text(request: api.SayRequest | api.SendTextRequest) -> None:
         [
             *_session_id_problems(request.session_id),
             *_required("text", request.text.strip()),
-            *_too_long("text", request.text, limits.MAX_TEXT_CHARS),
+            *_too_long("text", request.text, MAX_TEXT_CHARACTERS),
             *_request_id_problems(request.request_id),
         ]
     )
@@ -139,7 +141,7 @@ def _metadata_problems(field: str, metadata: Mapping[str, str]) -> Iterator[Prob
 
 def _override_problems(field: str, overrides: api.SessionOverrides) -> Iterator[Problem]:
     yield from _instructions_problems(f"{field}.instructions", overrides.instructions)
-    yield from _too_long(f"{field}.greeting", overrides.greeting, limits.MAX_TEXT_CHARS)
+    yield from _too_long(f"{field}.greeting", overrides.greeting, MAX_TEXT_CHARACTERS)
     if overrides.HasField("voice"):
         yield from _voice_problems(f"{field}.voice", overrides.voice)
     if overrides.HasField("language") and not _LANGUAGE.fullmatch(overrides.language):

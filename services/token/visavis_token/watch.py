@@ -10,12 +10,11 @@ from visavis.session.v1 import session_pb2 as api
 from visavis_runtime import log, subjects
 from visavis_runtime.bus import Bus, Message, Stored
 from visavis_token import grpc_errors
-from visavis_token.records import RecordStore
+from visavis_token.records import TELLS_NO_MORE, RecordStore
 
 # After a ring the event may not be stored yet (three replicas: some milliseconds), so the next
 # looks come soon; then one every second, should a ring get lost.
 _LOOKS_S = (0.02, 0.06, 0.2, 1.0)
-_OVER = (api.SESSION_STATE_ENDED, api.SESSION_STATE_REJECTED)
 
 logger = log.get(__name__)
 
@@ -78,7 +77,7 @@ class Watch:
         """True when nothing more can come: rejected, or the cursor was at the end already."""
         status, _ = await self._records.status(self._session_id)
         # A replica that lags may not have shown the end yet; it has a second of quiet behind it.
-        return status.state in _OVER
+        return status.state in TELLS_NO_MORE
 
     def _ring(self, _: Message) -> None:
         self._bell.set()

@@ -9,13 +9,13 @@ from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis_runtime import log, subjects
 from visavis_runtime.bus import Bus
 from visavis_runtime.errors import BusUnavailable, Poison
+from visavis_runtime.subjects import MAX_TEXT_CHARACTERS
 from visavis_tts import sound
 from visavis_tts.engine import Synthesizer
 
 logger = log.get(__name__)
 
 STAGE = "tts"
-MAX_TEXT_CHARACTERS = 2000
 END_MARK_S = 2.0
 """How long an end mark is waited for: its stream has one replica, and egress mends gaps."""
 

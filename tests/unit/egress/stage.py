@@ -103,6 +103,7 @@ class Stage:
         def make(lease: Lease, spec: pb.SessionSpec) -> Parts:
             sid = lease.session_id
             self.rooms.append(self.next_room())
+            self.rooms[-1].person = spec.participant_identity
             self.casts.append(Casting())
             return Parts(
                 bus=bus,

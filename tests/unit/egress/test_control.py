@@ -11,8 +11,8 @@ from tests.unit.egress.conftest import MovableClock
 from tests.unit.egress.stage import SID, TIMING, Held, Stage
 from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis.session.v1 import session_pb2 as api
-from visavis_egress.room import EndAsked, InterruptAsked
-from visavis_runtime.bus import Guard, Receipt
+from visavis_egress.room import EndAsked, InterruptAsked, PersonCame
+from visavis_runtime.bus import Entry, Guard, Receipt
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def _change(stage: Stage, **values: str) -> None:
     assert entry
     spec = pb.SessionSpec.FromString(entry.value)
     for name, value in values.items():
-        setattr(spec.resolved, name, value)
+        setattr(spec if name == "participant_identity" else spec.resolved, name, value)
     await stage.bus.update(f"{SID}.spec", spec.SerializeToString(), entry.revision)
 
 
@@ -125,6 +125,78 @@ async def test_a_running_answer_keeps_its_voice(stage: Stage) -> None:
         await stage.control(pb.ControlRequest(update=pb.UpdateCall()))
         await until(lambda: stage.stages.spoken[-1].attempt == 1, "asked again")
         assert stage.stages.spoken[-1].voice == "old"
+
+
+UPDATE = pb.ControlRequest(update=pb.UpdateCall())
+
+
+async def _seen(stage: Stage) -> list[str]:
+    """Who came and went, as the events tell it."""
+    steps = [record.event.user.step for record in await stage.records("user")]
+    return [api.UserEvent.Step.Name(step).removeprefix("STEP_") for step in steps]
+
+
+async def test_another_person_is_bound_and_the_running_answer_goes_on(stage: Stage) -> None:
+    async with stage.held() as held:
+        await held.person_comes()
+        turn = await _begin_endless(stage, held)
+        held.room.present.add("bob")
+        await _change(stage, participant_identity="bob")
+        assert held.room.person == "person"
+        for _ in range(2):
+            assert not (await stage.control(UPDATE)).HasField("error")
+        assert held.room.person == "bob"
+        assert "interrupt" not in held.cast.made[-1].acts
+        held.room.tell(InterruptAsked())
+        assert (await stage.until_turn(turn, "INTERRUPTED")).turn == turn
+        assert await _seen(stage) == ["JOINED", "LEFT", "JOINED"]
+
+
+async def test_the_next_person_need_not_be_there_yet(stage: Stage) -> None:
+    async with stage.held() as held:
+        await held.person_comes()
+        await _change(stage, participant_identity="bob")
+        await stage.control(UPDATE)
+        await until(lambda: held.room.shown[-1] == ("state", "idle"), "idle")
+        turn = (await stage.say("For Bob.")).turn
+        held.room.tell(PersonCame())
+        assert (await stage.until_turn(turn, "COMPLETED")).heard_text == "For Bob."
+        assert await _seen(stage) == ["JOINED", "LEFT", "JOINED"]
+
+
+async def test_a_successor_binds_who_was_bound_last(
+    stage: Stage, server_clock: MovableClock
+) -> None:
+    async with stage.held() as held:
+        await held.person_comes()
+        await _change(stage, participant_identity="bob")
+    server_clock.offset_s += 20.1
+    async with stage.held() as held:
+        assert held.room.person == "bob"
+
+
+async def test_a_look_at_a_replica_that_lags_changes_nothing_back(stage: Stage) -> None:
+    class Lagging(MemoryBus):
+        """Gives its first answer again once `lags`."""
+
+        first: Entry | None = None
+        lags = False
+
+        async def read(self, key: str) -> Entry | None:
+            entry = await super().read(key)
+            if key.endswith(".spec"):
+                self.first = self.first or entry
+                return self.first if self.lags else entry
+            return entry
+
+    bus = Lagging(stage.server)
+    async with stage.held(bus) as held:
+        await held.person_comes()
+        await _change(stage, participant_identity="bob")
+        await stage.control(UPDATE)
+        bus.lags = True
+        await stage.control(UPDATE)
+        assert held.room.person == "bob"
 
 
 async def test_the_person_interrupts_and_hangs_up(stage: Stage) -> None:

@@ -10,7 +10,7 @@ from spatius.errors import SessionTokenError
 
 from visavis_egress import spatius_avatar as module
 from visavis_egress.errors import AvatarError, AvatarRefused, AvatarTrouble, AvatarUnavailable
-from visavis_egress.spatius_avatar import Account, Seat, SpatiusAvatar
+from visavis_egress.spatius_avatar import Account, Place, SpatiusAvatar
 
 
 class Vendor:
@@ -58,9 +58,9 @@ class Adapter:
 
     def __init__(self) -> None:
         self.lost: list[AvatarTrouble] = []
-        seat = Seat("wss://livekit", "jwt", "room", "avatar-room-1", "agent-room")
+        place = Place("wss://livekit", "jwt", "room", "avatar-room-1", "agent-room")
         account = Account("key", "app", "auto", "http://console", "ws://ingress")
-        self.avatar = SpatiusAvatar(account, "face", seat, self.lost.append)
+        self.avatar = SpatiusAvatar(account, "face", place, self.lost.append)
         self.vendor: Vendor = self.avatar._session  # type: ignore[assignment]
 
 

@@ -96,7 +96,7 @@ class Desk:
     def __init__(self, bus: MemoryBus) -> None:
         self.bus, self.fed = bus, list[on.Event]()
         over: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self.control = Control(bus, SID, self._feed, over, lambda: None)
+        self.control = Control(bus, SID, self._feed, over, lambda: None, lambda _: None)
 
     def _feed(self, event: on.Event) -> None:
         self.fed.append(event)

@@ -27,6 +27,11 @@ class PersonLeft(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PersonReplaced(Event):
+    """Another person is bound from now on; PersonJoined follows if they are in the room."""
+
+
+@dataclass(frozen=True, slots=True)
 class MicrophoneReady(Event):
     """The person's microphone is subscribed."""
 

@@ -52,6 +52,7 @@ class Conversation:
             on.Tick: lambda _event, _now: [],
             on.PersonJoined: self._on_joined,
             on.PersonLeft: self._on_left,
+            on.PersonReplaced: self._on_replaced,
             on.MicrophoneReady: self._on_microphone,
             on.VoiceFrame: self._on_voice,
             on.MicrophoneStalled: self._on_stalled,
@@ -263,6 +264,11 @@ class Conversation:
     def _on_left(self, _: on.PersonLeft, now: float) -> list[Command]:
         self._presence.left(now)
         return []
+
+    def _on_replaced(self, _: on.PersonReplaced, now: float) -> list[Command]:
+        # Half a sentence of one person is not the beginning of the other's.
+        self._recognition.forget(keep_s=0.0)
+        return [do.RecordPresence(joined=False)] if self._presence.replaced(now) else []
 
     def _on_microphone(self, _: on.MicrophoneReady, _now: float) -> list[Command]:
         self._presence.heard()

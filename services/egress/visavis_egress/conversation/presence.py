@@ -35,6 +35,14 @@ class Presence:
         if self.is_there:
             self._left_at, self._has_microphone = now, False
 
+    def replaced(self, now: float) -> bool:
+        """Somebody else is waited for; True if the one before counted as there."""
+        was_there, self.counts_as_there = self.counts_as_there, False
+        self._has_microphone = False
+        if self._joined_at is not None:
+            self._left_at = now
+        return was_there
+
     def has_gone(self, now: float) -> bool:
         """True once for every leave that no join has followed in time."""
         if not self.counts_as_there or self._left_at is None:

@@ -31,6 +31,7 @@ actions = st.one_of(
     st.tuples(st.just("ready"), st.just(0.0)),
     st.tuples(st.just("leave"), st.just(0.0)),
     st.tuples(st.just("join"), st.just(0.0)),
+    st.tuples(st.just("replace"), st.sampled_from((0.0, 1.0))),
     st.tuples(st.just("stall"), st.sampled_from((0.3, 3.0))),
     st.tuples(st.just("press"), st.sampled_from((0.3, 1.5))),
     st.tuples(st.just("retake"), st.just(0.0)),
@@ -77,6 +78,7 @@ def perform(world: World, action: str, value: float, number: int) -> None:
         "press": [on.TalkPressed()],
         "retake": [on.TurnTakingChanged(list(PROFILES.values())[number % len(PROFILES)])],
         "leave": [on.PersonLeft()],
+        "replace": [on.PersonReplaced(), *([on.PersonJoined()] if value else [])],
         "join": [on.PersonJoined(), on.MicrophoneReady()],
     }
     for event in events.get(action, ()):

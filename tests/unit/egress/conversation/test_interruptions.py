@@ -232,3 +232,40 @@ def test_nothing_new_is_said_while_it_is_not_known_who_is_there(stage: Stage) ->
     assert not stage.all(do.Generate)
     stage.feed(on.PersonJoined())
     assert stage.last(do.Generate).verbatim == "Anyone?"
+
+
+def test_half_a_sentence_of_a_person_who_was_replaced_is_not_answered(stage: Stage) -> None:
+    stage.voice(1)
+    stage.silence(0.2)
+    asked = stage.last(do.Transcribe)
+    assert stage.feed(on.PersonReplaced())[0] == do.RecordPresence(joined=False)
+    stage.feed(on.PersonJoined())
+    stage.feed(on.Transcribed(asked.revision, "What is"))
+    stage.silence(6)
+    assert not stage.all(do.Commit)
+
+
+def test_the_next_persons_words_begin_with_no_sound_of_the_former(stage: Stage) -> None:
+    stage.voice(1)
+    stage.silence(0.2)
+    first = stage.last(do.Transcribe)
+    stage.feed(on.PersonReplaced())
+    stage.feed(on.PersonJoined())
+    stage.voice(1)
+    stage.silence(0.2)
+    second = stage.last(do.Transcribe)
+    assert second.revision > first.revision
+    assert len(second.pcm) == len(first.pcm)
+    stage.silence(0.35)
+    stage.recognise("Who are you?")
+    assert stage.last(do.Commit).text == "Who are you?"
+
+
+def test_the_answer_goes_on_when_its_person_is_replaced(stage: Stage) -> None:
+    stage.speaking(seconds=6.0)
+    stage.voice(0.9)
+    assert stage.all(do.StopAudio)
+    stage.feed(on.PersonReplaced())
+    stage.feed(on.PersonJoined())
+    assert stage.all(do.RecordResumed)
+    assert not stage.all(do.RecordOutcome)

@@ -76,3 +76,23 @@ def test_whoever_is_back_at_once_was_never_away() -> None:
     assert not presence.has_gone(32.1)  # once
     assert (presence.is_there, presence.counts_as_there) == (False, False)
     assert presence.joined(33.0)
+
+
+def test_who_takes_the_persons_place_has_a_minute_to_come() -> None:
+    presence = Presence(TIMING, 0.0)
+    presence.joined(5.0)
+    presence.heard()
+    assert presence.replaced(50.0)
+    assert not presence.replaced(51.0)
+    assert (presence.is_there, presence.counts_as_there) == (False, False)
+    assert not presence.has_gone(60.0)
+    assert presence.end_reason(110.9) is None
+    assert presence.end_reason(111.0) == session_pb2.END_REASON_CLIENT_LEFT
+    assert presence.joined(110.0)
+    assert not presence.may_greet(111.0)  # the microphone was the other one's
+
+
+def test_nobody_who_never_came_is_replaced() -> None:
+    presence = Presence(TIMING, 0.0)
+    assert not presence.replaced(100.0)
+    assert presence.end_reason(120.0) == session_pb2.END_REASON_NEVER_JOINED

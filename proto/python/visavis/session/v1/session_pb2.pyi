@@ -969,8 +969,9 @@ class UpdateSessionRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which of them apply: `instructions`, `voice`, `turn_taking` (as a whole). Empty: those that are
-        set. Any other path is INVALID_ARGUMENT, and so is one whose value is not set.
+        """Which of them apply: `instructions`, `voice`, `turn_taking` (as a whole), `participant_identity`.
+        Empty: those that are set. Any other path is INVALID_ARGUMENT, and so is one whose value is not
+        set.
         """
 
     def __init__(
@@ -997,10 +998,16 @@ class SessionChanges(_message.Message):
     INSTRUCTIONS_FIELD_NUMBER: _builtins.int
     VOICE_FIELD_NUMBER: _builtins.int
     TURN_TAKING_FIELD_NUMBER: _builtins.int
+    PARTICIPANT_IDENTITY_FIELD_NUMBER: _builtins.int
     instructions: _builtins.str
     """System instructions, at most 32,000 bytes."""
     voice: _builtins.str
     """Voice name, one the speech engine knows."""
+    participant_identity: _builtins.str
+    """Who is listened to from now on; everybody else in the room is ignored, the former person too,
+    whose token stays good. At most 64 characters; empty: `person-<session id>`. A running answer
+    and the conversation so far stay.
+    """
     @_builtins.property
     def turn_taking(self) -> Global___TurnTaking:
         """Replaces the session's turn taking; unset fields are the profile's."""
@@ -1011,17 +1018,22 @@ class SessionChanges(_message.Message):
         instructions: _builtins.str | None = ...,
         voice: _builtins.str | None = ...,
         turn_taking: Global___TurnTaking | None = ...,
+        participant_identity: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_instructions", b"_instructions", "_voice", b"_voice", "instructions", b"instructions", "turn_taking", b"turn_taking", "voice", b"voice"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_instructions", b"_instructions", "_participant_identity", b"_participant_identity", "_voice", b"_voice", "instructions", b"instructions", "participant_identity", b"participant_identity", "turn_taking", b"turn_taking", "voice", b"voice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_instructions", b"_instructions", "_voice", b"_voice", "instructions", b"instructions", "turn_taking", b"turn_taking", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_instructions", b"_instructions", "_participant_identity", b"_participant_identity", "_voice", b"_voice", "instructions", b"instructions", "participant_identity", b"participant_identity", "turn_taking", b"turn_taking", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__instructions: _TypeAlias = _typing.Literal["instructions"]  # noqa: Y015
     _WhichOneofArgType__instructions: _TypeAlias = _typing.Literal["_instructions", b"_instructions"]  # noqa: Y015
+    _WhichOneofReturnType__participant_identity: _TypeAlias = _typing.Literal["participant_identity"]  # noqa: Y015
+    _WhichOneofArgType__participant_identity: _TypeAlias = _typing.Literal["_participant_identity", b"_participant_identity"]  # noqa: Y015
     _WhichOneofReturnType__voice: _TypeAlias = _typing.Literal["voice"]  # noqa: Y015
     _WhichOneofArgType__voice: _TypeAlias = _typing.Literal["_voice", b"_voice"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__instructions) -> _WhichOneofReturnType__instructions | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__participant_identity) -> _WhichOneofReturnType__participant_identity | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__voice) -> _WhichOneofReturnType__voice | None: ...
 
