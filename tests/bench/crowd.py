@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from tests.bench.machine import Meter
 from tests.bench.path import Turn
 from tests.bench.rooms import GAP_S, INSTANT, QUESTIONS, Place, numbers, opened, seconds
 from tests.bench.speculation import counted
+from tests.support.servers import all_done
 from tests.support.stack import RunningStack, running_stack
 from tests.support.voices import speak_all
 from visavis.pipeline.v1 import pipeline_pb2 as pb
@@ -31,6 +32,8 @@ from visavis_local.places import ROOT
 from visavis_runtime import nats_bus, subjects
 
 READY_WITHIN_S = 60.0
+SILENT_S = 3.0
+"""Nobody speaks yet: what it costs to hold a session."""
 LONGEST_TURN_S = 40.0
 _POLL_S = 0.25
 _CREATED_AT_ONCE = 8
@@ -48,11 +51,11 @@ Note = dict[str, Any]
 
 
 @asynccontextmanager
-async def place() -> AsyncIterator[Place]:
+async def place(settings: Mapping[str, str] | None = None) -> AsyncIterator[Place]:
     """The bus and all services but egress, with instant engines and without any media server."""
     services = ("token", "asr", "llm", "tts")
     async with (
-        running_stack({**INSTANT, **_NOBODY}, services=services) as stack,
+        running_stack({**INSTANT, **_NOBODY, **(settings or {})}, services=services) as stack,
         opened(stack, "in-process") as one,
     ):
         yield one
@@ -83,6 +86,11 @@ class _Crowd:
         meter = Meter(self._where.pids)
         await self._create(sessions)
         await self._until("ready", sessions, READY_WITHIN_S)
+        meter.begin()
+        await asyncio.sleep(SILENT_S)
+        found.silent_cpu = sum(
+            one.cpu for name, one in meter.shares().items() if name.startswith("egress")
+        )
         (self._folder / "go.part").write_text(str(time.monotonic() + 0.5))
         (self._folder / "go.part").rename(self._folder / GO)
         await asyncio.sleep(0.5)
@@ -114,12 +122,13 @@ class _Crowd:
             "VISAVIS_SESSION_SLOTS": str(slots),
             "VISAVIS_AVATAR": "audio_only",
         }
+        command = [sys.executable, "-m", "tests.bench.egress"]
+        opened = []
         for index in range(processes):
             real = self._stack.layout.process("egress", 1, environ)  # a health port of its own
-            command = [sys.executable, "-m", "tests.bench.egress"]
-            one = replace(real, name=f"egress-crowd-{index}", command=command)
-            self._stack.processes[one.name] = one
-            await asyncio.to_thread(one.start)
+            opened.append(replace(real, name=f"egress-crowd-{index}", command=command))
+        self._stack.processes.update({one.name: one for one in opened})
+        await all_done(*(asyncio.to_thread(one.start) for one in opened))
 
     async def _create(self, sessions: int) -> None:
         limit = asyncio.Semaphore(_CREATED_AT_ONCE)

@@ -57,6 +57,8 @@ class Answers:
     processes: dict[str, Share] = field(default_factory=dict)
     persons_cpu: float = 0.0
     """CPU of egress that is not its own: of playing the persons in in-process rooms."""
+    silent_cpu: float = 0.0
+    """CPU of egress while nobody speaks yet, behind in-process rooms."""
     seconds: float = 0.0
     """Length of the window that CPU and pressure were measured in."""
     pressure: float = 0.0

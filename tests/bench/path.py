@@ -15,10 +15,11 @@ the decision that the person is done. So only what lies after the decision is to
 `playout`   from the hand-over to the first sound heard: avatar, encoder, network, jitter buffer,
             and silence at the beginning of the speech itself
 
-They add up to voice-to-voice. `asr` to `ours` are differences on egress' clock alone. Where the wait
-ends is known, in a real room, by the stored time of the committed turn: that is 1 to 3 ms after the
-decision, or after the words where those came later, and `playout` then lacks these milliseconds.
-Behind the in-process room it is known by the first captured frame, which both sides have seen.
+They add up to voice-to-voice. `asr` to `ours` are differences on egress' clock alone. Where the
+wait ends is known, in a real room, by the stored time of the committed turn: that is 1 to 3 ms
+after the decision, or after the words where those came later, and `playout` then lacks these
+milliseconds. Behind the in-process room it is known by the first captured frame, which both sides
+have seen.
 """
 
 from collections.abc import Mapping, Sequence

@@ -75,20 +75,22 @@ def _costs(run: Run) -> Iterator[str]:
     """CPU and memory."""
     yield from ("", "Costs: CPU ms per second and PSS (RSS) in MB, by service; egress per session")
     names = [name for name in _SERVICES if any(one.total(name).rss_mb for one in run.answers)]
-    head = ("", "sessions", *names, "egress ms/s", "egress MB", "waited for a CPU")
+    head = ("", "sessions", *names, "egress ms/s", "silent", "egress MB", "waited for a CPU")
     rows = [
         (
             KINDS[one.kind],
             one.sessions,
             *(_cost(one, name) for name in names),
             f"{own_cpu(one) * 1000:.1f}",
+            f"{one.silent_cpu * 1000 / one.sessions:.1f}" if one.silent_cpu else "-",
             f"{_grown(one) / one.sessions:.1f}",
             _percent(one.pressure),
         )
         for one in run.answers
     ]
     yield from table(head, rows)
-    yield "egress ms/s: without the persons of in-process rooms, who are played inside of it"
+    yield "egress ms/s: without the persons of in-process rooms, who are played inside of it; silent:"
+    yield "before anybody speaks"
     yield "egress MB: what it has grown since before the first session of the case"
 
 
