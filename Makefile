@@ -46,6 +46,9 @@ eval-turns: env ## false cut-offs against waiting time, on synthetic speech; nee
 bench-peers: setup ## the same conversation with LiveKit Agents and Pipecat, side by side; writes the README's table
 	@$(BIN)/python -m tests.bench.peers $(ARGS)
 
+bench: setup ## how fast, how many, at what cost: about 20 minutes (ARGS=--short: a look)
+	@$(BIN)/python -m tests.bench $(ARGS)
+
 unit: env ## the unit tests alone
 	@$(BIN)/pytest -q tests/unit
 

@@ -89,8 +89,8 @@ def _costs(run: Run) -> Iterator[str]:
         for one in run.answers
     ]
     yield from table(head, rows)
-    yield "egress ms/s: without the persons of in-process rooms, who are played inside of it; silent:"
-    yield "before anybody speaks"
+    yield "egress ms/s: without the persons of in-process rooms, who are played inside of it"
+    yield "silent: the same before anybody speaks"
     yield "egress MB: what it has grown since before the first session of the case"
 
 
