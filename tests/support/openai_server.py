@@ -46,7 +46,8 @@ class Request:
     aborted: asyncio.Event = field(default_factory=asyncio.Event)
     aborted_at: float = 0.0
     """When the caller closed the connection before the end."""
-    reply: Reply | None = None
+    took: Reply | None = None
+    """The one of the server's `replies` that it was given."""
     came_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -184,16 +185,17 @@ class OpenAIServer:
         return response
 
     def _take_in(self, request: Request) -> Reply:
-        """The next reply; for another attempt at the same turn the one its draft was given."""
+        """The next reply; for another attempt at the same turn the one its draft took."""
         self.attempts.append(request)
         draft = next((one for one in self.requests[-1:] if request.replaces(one)), None)
-        if draft and draft.reply:
-            request.reply = draft.reply
-            self.requests[-1] = request
-            return draft.reply
+        if draft:
+            self.requests.pop()
         self.requests.append(request)
-        request.reply = self.replies.popleft() if self.replies else self.choose(request)
-        return request.reply
+        if draft and draft.took:
+            request.took = draft.took
+        elif self.replies:
+            request.took = self.replies.popleft()
+        return request.took or self.choose(request)
 
     async def _speak(self, response: web.StreamResponse, request: Request, reply: Reply) -> None:
         await _send(response, {"role": "assistant", "content": None})
