@@ -11,6 +11,7 @@ from tests.eval.turns.hearing import Heard, Scored
 from tests.eval.turns.listening import Silence
 from tests.eval.turns.replay import Known, Point, Rule, outcome, point
 from tests.eval.turns.rules import Sureness, fused, shipped, silence, swept
+from tests.eval.turns.spread import intervals
 from tests.eval.turns.utterances import PARTS, Utterance, _parse, utterances
 from tests.eval.turns.voices import HIBARI, LEVEL, RATE_HZ, VOICES
 from visavis_egress.conversation.config import PROFILES
@@ -18,9 +19,9 @@ from visavis_egress.conversation.config import PROFILES
 SAID_UNTIL_S = 2.0
 
 
-def heard(*silences: Scored, pause_s: float = math.inf) -> Heard:
-    said = Utterance("statement", "I saw", "" if math.isinf(pause_s) else "a film")
-    return Heard(Clip(said, HIBARI, CLEAN, b"", 0.8, SAID_UNTIL_S, pause_s), silences)
+def heard(*silences: Scored, pause_s: float = math.inf, said: str = "I saw") -> Heard:
+    one = Utterance("statement", said, "" if math.isinf(pause_s) else "a film")
+    return Heard(Clip(one, HIBARI, CLEAN, b"", 0.8, SAID_UNTIL_S, pause_s), silences)
 
 
 def quiet(
@@ -135,6 +136,16 @@ def test_silence_is_compared_at_the_same_share_of_cut_offs() -> None:
     assert curves.silence_wait_s(plain, 0.3) == pytest.approx(0.75)
     assert curves.silence_wait_s(plain, 0.1) == pytest.approx(1.5)
     assert curves.silence_wait_s(plain, 0.5) == pytest.approx(0.5)
+
+
+def test_intervals_hold_the_figure_and_voices_of_one_utterance_are_no_new_evidence() -> None:
+    pauses_s = [0.2 + i / 25 for i in range(40)]
+    cut = [heard(quiet(until_s=2.0 + s), pause_s=s, said=f"{s} s") for s in pauses_s]
+    done = heard(quiet(), said="done")
+    shares, ratios = intervals([*cut, done], silence(1.0))
+    assert 0.3 < shares[0] < 0.5 < shares[1] < 0.7
+    assert ratios == pytest.approx((1.0, 1.1), abs=0.1)
+    assert intervals([*cut, *cut, done], silence(1.0)) == (shares, ratios)
 
 
 def test_the_quickest_setting_within_a_share_is_chosen() -> None:
