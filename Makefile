@@ -11,7 +11,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SOURCES = $(wildcard services/*/visavis_* deploy/local deploy/nats proto/generate.py tests)
 
-.PHONY: help env setup demo check test test-containers eval-turns bench-peers unit format lock proto proto-check clean
+.PHONY: help env setup demo check test test-containers eval-turns bench bench-peers unit format lock proto proto-check clean
 
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26

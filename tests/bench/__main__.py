@@ -40,7 +40,7 @@ class Plan:
 
 
 FULL = Plan("full", (1, 2, 4), (1, 2, 4, 8), (1, 4, 16, 64, 200), 20, 10, 8, 3, 64)
-SHORT = Plan("short", (1,), (1,), (1, 4), 2, 1, 1, 1, 64)
+SHORT = Plan("short", (1,), (1,), (1, 4), 1, 1, 1, 0, 64)
 LEAST_TURNS = 3
 
 
@@ -92,7 +92,7 @@ async def _run(plan: Plan, run: Run, parts: Sequence[str]) -> None:
     if "embedded" in parts:
         async with rooms.place("embedded") as where:
             await _in_rooms(run, where, plan.embedded, plan.turns)
-            if "floor" in parts:
+            if "floor" in parts and plan.stories:
                 run.floor = Floor()
                 await floor.listen(where, plan.stories, run.floor)
     if set(parts) & {"instant", "floor"}:
@@ -123,7 +123,8 @@ async def _in_process(run: Run, where: Place, plan: Plan) -> None:
 async def _floor(where: Place, plan: Plan, found: Floor) -> Floor:
     print(f"interruptions: {plan.calls} calls", flush=True)
     await floor.interrupt(where, plan.calls, found)
-    await floor.listen(where, plan.stories, found)
+    if plan.stories:
+        await floor.listen(where, plan.stories, found)
     stack = where.world.stack
     async with rooms.heard_as(stack, floor.SIGN):
         print(f"signs of attention: {plan.signs}", flush=True)

@@ -11,7 +11,7 @@ from tests.bench.figures import Floor
 from tests.bench.machine import Meter
 from tests.bench.rooms import GAP_S, Place
 from tests.support.barge_in import SILENCE_DBFS
-from tests.support.conversation import Talk, talk
+from tests.support.conversation import OVER, Talk, talk
 from tests.support.utterance import Spoken
 from visavis.session.v1 import session_pb2 as api
 
@@ -25,6 +25,9 @@ SIGN = "Okay, sure."
 INTO_S = 1.0
 """The person speaks so long after the first sound: within the first three seconds of it."""
 SIGN_INTO_S = 3.5
+RESUMED_WITHIN_S = 4.0
+LISTEN_S = 1.0
+PAUSE_S = 0.5
 SENTENCES = LONG.count(".")
 
 
@@ -54,7 +57,7 @@ async def listen(where: Place, times: int, found: Floor) -> None:
         for _ in range(times):
             turn, first = await _say(one, LONG)
             await one.over(turn, within_s=60.0)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(PAUSE_S)
             recording = one.caller.recording
             last = recording.last_audible_before(time.monotonic()) or first
             made_s = where.ledger.audible_s(one.session_id, turn)
@@ -85,26 +88,39 @@ async def _answered(one: Talk, spoken: Spoken) -> None:
     await one.caller.until(
         lambda: any(noted.stored > spoken.end for noted in one.all(is_its_end)), 30.0
     )
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(PAUSE_S)
 
 
 async def _sign(one: Talk, found: Floor) -> None:
     turn, first = await _say(one, LONG)
     await asyncio.sleep(max(0.0, first + SIGN_INTO_S - time.monotonic()))
     spoken = await one.ask(SIGN)
-    over = await one.over(turn, within_s=60.0)
-    await asyncio.sleep(0.5)
-    resumed = [noted.stored for noted in one.all(_is_resumed) if noted.stored > spoken.start]
-    recording = one.caller.recording
-    if over.step == api.TurnEvent.STEP_INTERRUPTED:
+    resumed = await _resumed(one, spoken.start)
+    await asyncio.sleep(LISTEN_S)
+    if any(one.all(lambda event: event.turn.step in OVER and event.turn.turn == turn)):
         found.taken += 1
-    elif not resumed:
+        return
+    recording = one.caller.recording
+    if resumed is None:
         found.went_on += 1
     else:
-        again = recording.first_audible_after(resumed[0]) or time.monotonic()
+        again = recording.first_audible_after(resumed) or time.monotonic()
         silent = recording.last_audible_before(again) or again
-        found.resumed_s.append(again - resumed[0])
+        found.resumed_s.append(again - resumed)
         found.paused_s.append(again - silent)
+    await one.world.api.interrupt(one.session_id)  # the rest of the story is of no interest
+    await one.over(turn)
+    await asyncio.sleep(PAUSE_S)
+
+
+async def _resumed(one: Talk, since: float) -> float | None:
+    """When the answer was taken up again; None: it was not."""
+    deadline = time.monotonic() + RESUMED_WITHIN_S
+    while time.monotonic() < deadline:
+        if found := [noted.stored for noted in one.all(_is_resumed) if noted.stored > since]:
+            return found[0]
+        await asyncio.sleep(0.02)
+    return None
 
 
 def _is_resumed(event: api.SessionEvent) -> bool:
