@@ -25,7 +25,7 @@ QUESTIONS = (
     "What should I cook for dinner tonight?",
     "Do you know a good book about history?",
 )
-INTERRUPTION = "Wait a moment, I would rather know what a mouse is."
+INTERRUPTION = "I would rather know what a mouse is and where it lives."
 SILENCE_DBFS = -50.0
 ANSWER_S = 12.0
 """Longest wait for the first sound of an answer."""

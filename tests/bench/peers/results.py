@@ -49,6 +49,8 @@ class Block:
     """The same with the sessions."""
     pressure: float = math.nan
     """Share of the time in which somebody waited for a CPU."""
+    jitter_buffer_s: float = math.nan
+    """Mean delay of the listeners' jitter buffers, a part of every time here."""
     failed: str = ""
 
 
@@ -203,9 +205,14 @@ def _rows(run: Run) -> Iterable[Row]:
         lambda n: run.of(n, "embedded").mean(lambda block: block.memory_mb),
     )
     yield _plain("CPU of one session", "cores", 2, lambda n: _instant(run, n, 1, "cores"))
+    if top > 1:
+        each = f"… of each of {top} at once"
+        yield _plain(each, "cores", 2, lambda n: _instant(run, n, top, "cores") / top)
     for level in run.levels:
         if level > 1:
             yield _level(run, level)
+    buffer = "mean delay of the listener's jitter buffer, instant models"
+    yield _plain(buffer, "ms", 0, lambda n: 1e3 * _instant(run, n, 1, "jitter_buffer_s"))
     title = f"sessions held on {run.machine.get('cores', '?')} cores, of {top} tried"
     yield replace(_plain(title, "", 0, lambda name: float(held(run, name))), best=max)
 

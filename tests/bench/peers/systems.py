@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -25,7 +26,11 @@ from visavis_local.processes import ServerProcess
 
 # Their frameworks' models come in wheels: a start that wants the network should fail, not wait.
 # Pipecat logs every step unless told otherwise, which would be counted.
-ENVIRON = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "LOGURU_LEVEL": "INFO"}
+ENVIRON = {
+    "HF_HUB_OFFLINE": "1",
+    "PYTHONUNBUFFERED": "1",
+    "LOGURU_LEVEL": os.environ.get("LOGURU_LEVEL", "INFO"),
+}
 PATHS = (".", "services/asr", "services/llm", "services/tts", "services/runtime")
 AGENT_NAME = "peer"
 _READY_S = 60.0
