@@ -38,9 +38,12 @@ class Ear:
     server: LiveKitServer
     told: list[tuple[float, RoomEvent]] = field(default_factory=list)
     loudest: int = 0
+    frames: int = 0
+    room: LiveKitRoom = field(init=False)
 
     def __call__(self, event: RoomEvent) -> None:
         if isinstance(event, MicrophoneSound):
+            self.frames += 1
             self.loudest = max(self.loudest, *memoryview(event.pcm).cast("h"))
         elif isinstance(event, MicrophoneOpened | MicrophoneStalled | MicrophoneFlows):
             self.told.append((time.monotonic(), event))
@@ -55,6 +58,16 @@ class Ear:
         token = livekit.AccessToken(self.server.api_key, self.server.api_secret)
         token = token.with_kind("agent" if is_agent else "standard")
         return token.with_identity(identity).with_grants(grants).to_jwt()
+
+    def subscribed(self) -> set[str]:
+        """Whose microphones the server sends us."""
+        others = self.room._room.remote_participants
+        return {
+            identity
+            for identity, other in others.items()
+            for publication in other.track_publications.values()
+            if publication.subscribed
+        }
 
     async def hears(self, kinds: list[type[RoomEvent]], within_s: float) -> float:
         """Wait for exactly these events since the beginning; when the last one came."""
@@ -85,7 +98,8 @@ async def ear() -> AsyncIterator[Ear]:
         await admin.create("r")
         one = Ear(server)
         make = partial(admin.create, "r")
-        room = LiveKitRoom(server.url, one.token(AGENT), make, person=PERSON, avatar="avatar-r")
+        token = one.token(AGENT)
+        room = one.room = LiveKitRoom(server.url, token, make, person=PERSON, avatar="avatar-r")
         try:
             await room.open(one)
             yield one
@@ -141,3 +155,20 @@ async def test_a_microphone_that_is_closed_while_it_is_stalled_flows(ear: Ear) -
         async with livekit.LiveKitAPI(server.url, server.api_key, server.api_secret) as api:
             await api.room.remove_participant(gone)
         await ear.hears([MicrophoneOpened, MicrophoneStalled, MicrophoneFlows], 5)
+
+
+async def test_only_the_bound_persons_microphone_is_heard(ear: Ear) -> None:
+    """One talks and is heard, another one is silent; then the silent one is bound, and back."""
+    silent = await Caller.join(ear.server.url, ear.token("bob"))
+    async with silent, ear.person(TALKS_S):
+        await until(lambda: ear.loudest > LOUD, "the tone", within_s=10)
+        ear.room.bind("bob")
+        ear.loudest, ear.frames = 0, 0
+        assert ear.kinds == [MicrophoneOpened]
+        await ear.hears([MicrophoneOpened] * 2, 10)
+        await until(lambda: ear.frames >= 50, "a second of it", within_s=10)
+        assert ear.loudest < LOUD
+        await until(lambda: ear.subscribed() == {"bob"}, "one microphone alone")
+        ear.room.bind(PERSON)
+        await until(lambda: ear.loudest > LOUD, "the tone again", within_s=10)
+        await until(lambda: ear.subscribed() == {PERSON}, "one microphone alone")

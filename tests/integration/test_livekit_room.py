@@ -14,7 +14,17 @@ from tests.support.servers import LiveKitServer, running_livekit
 from tests.support.waiting import until
 from visavis_egress.livekit_admin import LiveKitAdmin
 from visavis_egress.livekit_room import LiveKitRoom
-from visavis_egress.room import EndAsked, InterruptAsked, RoomEvent, TurnEndAsked, TurnStartAsked
+from visavis_egress.room import (
+    ChatArrived,
+    EndAsked,
+    InterruptAsked,
+    PersonCame,
+    PersonReplaced,
+    PersonWent,
+    RoomEvent,
+    TurnEndAsked,
+    TurnStartAsked,
+)
 
 AGENT, PERSON, STRANGER = "agent-r", "person-r", "stranger"
 TURNS = (TurnStartAsked, TurnEndAsked)
@@ -35,6 +45,8 @@ class Meeting:
     room: LiveKitRoom
     person: Caller
     stranger: Caller
+    url: str
+    token: Callable[[str], str]
     events: list[RoomEvent] = field(default_factory=list)
 
     @property
@@ -62,7 +74,7 @@ async def meeting() -> AsyncIterator[Meeting]:
         ]
         for caller in (person, stranger):
             await caller.until(lambda one=caller: one.agent == AGENT)  # type: ignore[misc]
-        yield Meeting(room, person, stranger, events)
+        yield Meeting(room, person, stranger, server.url, partial(_token, server), events)
 
 
 async def test_the_person_starts_and_ends_a_turn(meeting: Meeting) -> None:
@@ -113,6 +125,38 @@ async def test_a_caption_that_was_nothing_is_taken_back(meeting: Meeting) -> Non
     await meeting.room.show_user_words("SG_1", "")
     await _shown(meeting, lambda: seen.segment(PERSON, "SG_1").final)
     assert (seen.said_by(PERSON), len(seen.segments)) == ("", 1)
+
+
+async def test_another_person_can_be_bound(meeting: Meeting) -> None:
+    """Presence, calls, typing and captions follow; the one before is a stranger."""
+    room, person, stranger = meeting.room, meeting.person, meeting.stranger
+    await until(lambda: meeting.events == [PersonCame()], "the person")
+    await until(lambda: STRANGER in room._room.remote_participants, "the stranger")
+    for _ in range(2):
+        room.bind(STRANGER)
+    assert meeting.events == [PersonCame(), PersonReplaced(), PersonCame()]
+    with pytest.raises(rtc.RpcError) as caught:
+        await person.call("visavis.interrupt")
+    assert caught.value.code == 403
+    await person.send_chat("Nobody reads this.")
+    assert await stranger.call("visavis.turn", "start") == "ok"
+    await stranger.send_chat("Hello.")
+    await until(lambda: ChatArrived("Hello.") in meeting.events, "what the new one typed")
+    assert meeting.events[3:] == [TurnStartAsked(), ChatArrived("Hello.")]
+    await room.show_user_words("SG_1", "Hello.")
+    await _shown(meeting, lambda: person.observed.segment(STRANGER, "SG_1").final)
+    await person.leave()
+    await stranger.leave()
+    await until(lambda: PersonWent() in meeting.events, "who left")
+    assert meeting.events[5:] == [PersonWent()]
+
+
+async def test_a_person_who_is_not_there_yet_can_be_bound(meeting: Meeting) -> None:
+    await until(lambda: meeting.events == [PersonCame()], "the person")
+    meeting.room.bind("late")
+    async with await Caller.join(meeting.url, meeting.token("late"), microphone=False):
+        await until(lambda: len(meeting.events) == 3, "who comes late")
+    assert meeting.events[:3] == [PersonCame(), PersonReplaced(), PersonCame()]
 
 
 async def _shown(meeting: Meeting, condition: Callable[[], bool]) -> None:

@@ -167,6 +167,36 @@ async def test_a_change_is_stored_and_the_holder_told(setting: Setting) -> None:
     await control.aclose()
 
 
+async def test_another_person_is_bound_and_gets_the_tokens(setting: Setting) -> None:
+    made = await setting.api.create("nova", participant_identity="ann")
+    sid = made.session.session_id
+    control = await setting.bus.serve(subjects.control(sid), setting.worker.answer)
+    before = await _spec(setting, sid)
+    updated = await setting.api.update(sid, participant_identity="bob")
+    assert updated.participant_identity == "bob"
+    assert (await setting.api.get(sid)).participant_identity == "bob"
+    assert [request.WhichOneof("call") for request in setting.worker.asked] == ["update"]
+    before.participant_identity = "bob"
+    assert await _spec(setting, sid) == before
+    token = (await setting.api.rejoin(sid)).participant_token
+    claims = jwt.decode(token, LIVEKIT_SECRET, algorithms=["HS256"])
+    assert (claims["sub"], claims["video"]["room"]) == ("bob", sid)
+    nameless = await setting.api.update(sid, "participant_identity", participant_identity="")
+    assert nameless.participant_identity == f"person-{sid}"
+    for identity, reason in (
+        ("x" * 65, "TOO_LONG"),
+        ("avatar-x", "RESERVED"),
+        ("my-agent", "RESERVED"),
+        (" bob", "MALFORMED"),
+    ):
+        wrong = await refused(setting.api.update(sid, participant_identity=identity))
+        assert wrong.fields == {"changes.participant_identity": reason}
+    missing = await refused(setting.api.update(sid, "participant_identity", voice="x"))
+    assert missing.fields == {"changes.participant_identity": "REQUIRED"}
+    assert (await _spec(setting, sid)).participant_identity == f"person-{sid}"
+    await control.aclose()
+
+
 async def test_turn_taking_is_merged_at_the_start_and_replaced_by_a_change(
     setting: Setting,
 ) -> None:

@@ -153,6 +153,19 @@ async def test_room_and_identity_are_one_session_until_it_ends(door: Door) -> No
     assert await session("", "ann") != await session("", "ann")
 
 
+async def test_who_is_bound_no_more_comes_back_as_themselves(door: Door) -> None:
+    _, answer, _ = await door.ask({"room": "lobby", "identity": "ann"})
+    sid, key = answer["room"], f"{answer['room']}.spec"
+    entry = await door.worker.bus.read(key)
+    assert entry
+    spec = pipeline.SessionSpec.FromString(entry.value)
+    spec.participant_identity = "bob"
+    await door.worker.bus.update(key, spec.SerializeToString(), entry.revision)
+    _, again, _ = await door.ask({"room": "lobby", "identity": "ann"})
+    assert (again["room"], again["identity"]) == (sid, "ann")
+    assert _claims(again["token"])["sub"] == "ann"
+
+
 async def test_a_room_of_another_character_is_refused_while_it_lives(door: Door) -> None:
     await door.ask(_standard("lobby", "ann", "ada"))
     status, answer, _ = await door.ask(_standard("lobby", "ann", "nova"))

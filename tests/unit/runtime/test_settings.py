@@ -1,7 +1,7 @@
 """Settings: from the environment, frozen, secrets masked, what is missing named."""
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 
 from visavis_runtime.settings import EXIT_CONFIG, ServiceSettings, load
 
@@ -72,3 +72,22 @@ def test_settings_do_not_change() -> None:
     settings = load(Settings)
     with pytest.raises(ValidationError):
         settings.slots = 9
+
+
+class Signing(ServiceSettings):
+    """One that has a secret."""
+
+    secret: SecretStr = Field(validation_alias="VISAVIS_TEST_SECRET", min_length=32)
+
+
+def test_a_secret_that_is_too_short_is_measured_in_characters(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.setenv("VISAVIS_TEST_SECRET", "short")
+    with pytest.raises(SystemExit):
+        load(Signing)
+    told = capsys.readouterr().err
+    assert told.startswith("VISAVIS_TEST_SECRET: ")
+    assert "at least 32 characters" in told
+    assert "item" not in told
+    assert "short" not in told
