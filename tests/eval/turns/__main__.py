@@ -4,10 +4,10 @@ import argparse
 import os
 from pathlib import Path
 
-from tests.eval.turns import curves, picture
+from tests.eval.turns import curves, kokoro, picture
 from tests.eval.turns.clips import CLEAN, clips
 from tests.eval.turns.curves import FAMILIES
-from tests.eval.turns.hearing import hear
+from tests.eval.turns.hearing import Heard, hear
 from tests.eval.turns.replay import point
 from tests.eval.turns.report import in_noise, report, silence_points
 from tests.eval.turns.rules import shipped
@@ -22,8 +22,8 @@ def main() -> None:
     options.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options.add_argument("--out", type=Path, default=CACHE / "eval", help="where the report goes")
     chosen = options.parse_args()
-    voices = Voices()
-    parts = {name: hear(list(clips(name, voices)), jobs=chosen.jobs) for name in PARTS}
+    kokoro.fetch()
+    parts = {name: _heard(name, chosen.jobs) for name in PARTS}
     text = report(parts)
     print(text)
     quiet = {name: in_noise(heard, CLEAN) for name, heard in parts.items()}
@@ -41,6 +41,11 @@ def main() -> None:
     (chosen.out / "eval-turns.md").write_text(text)
     (chosen.out / "eval-turns.svg").write_text(picture.svg(panels, marks))
     print(f"eval-turns: {chosen.out / 'eval-turns.md'}, {chosen.out / 'eval-turns.svg'}")
+
+
+def _heard(part: str, jobs: int) -> list[Heard]:
+    print(f"eval-turns: {part}: speaking what is not there yet", flush=True)
+    return hear(list(clips(part, Voices())), jobs=jobs)
 
 
 if __name__ == "__main__":

