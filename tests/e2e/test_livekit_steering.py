@@ -13,11 +13,20 @@ from livekit import api as livekit
 from livekit import rtc
 
 from tests.support.caller import Caller
-from tests.support.conversation import NOVA, Talk, World, room_admin, running_world, talk
+from tests.support.conversation import (
+    NOVA,
+    Talk,
+    World,
+    is_kind,
+    room_admin,
+    running_world,
+    talk,
+)
 from tests.support.listener import heard
 from tests.support.openai_server import Reply
 from tests.support.session_api import SessionApi
 from tests.support.sim import Sim
+from tests.support.voices import speak_all
 from tests.support.words import word_error_rate
 from visavis.session.v1 import session_pb2 as api
 from visavis_local.stack import LIVEKIT_API_KEY
@@ -88,14 +97,16 @@ async def test_typed_interrupted_and_changed_by_the_api(world: World) -> None:
 
 
 @asynccontextmanager
-async def _stranger(one: Talk) -> AsyncIterator[Caller]:
+async def _stranger(
+    one: Talk, identity: str = "stranger", *, microphone: bool = False
+) -> AsyncIterator[Caller]:
     """Somebody else in the room."""
     layout = one.world.stack.layout
     grants = livekit.VideoGrants(room_join=True, room=one.session_id)
-    token = livekit.AccessToken(LIVEKIT_API_KEY, layout.secret).with_identity("stranger")
+    token = livekit.AccessToken(LIVEKIT_API_KEY, layout.secret).with_identity(identity)
     url = one.created.livekit_url
     signed = token.with_grants(grants).to_jwt()
-    async with await Caller.join(url, signed, microphone=False) as caller:
+    async with await Caller.join(url, signed, microphone=microphone) as caller:
         yield caller
 
 
@@ -121,6 +132,58 @@ async def test_the_person_may_interrupt_and_hang_up_and_nobody_else(world: World
         assert await one.caller.call("visavis.end") == "ok"
         assert await one.ended() == api.END_REASON_CLIENT_LEFT
         await one.caller.until(lambda: one.caller.observed.disconnect_reason == "ROOM_DELETED")
+
+
+QUESTIONS = (
+    "What is the capital of France?",
+    "How deep is the water of the lake?",
+    "Which bird sings in the morning?",
+    "When does the last train leave?",
+)
+
+
+async def test_a_second_person_is_ignored_until_they_are_bound_and_then_the_first(
+    world: World,
+) -> None:
+    """Who is not listened to speaks just before who is: one word of theirs would be in the turn."""
+    to_nobody, to_ann, from_ann, to_bob = await asyncio.to_thread(speak_all, QUESTIONS)
+    world.model.choose = lambda _: Reply("I have to think about that.")
+    async with talk(world) as one, _stranger(one, "bob", microphone=True) as bob:
+        sid, ann = one.session_id, one.caller
+        await one.seated()
+        await bob.until(lambda: bob.agent != "")
+        await bob.send_chat("I am Bob.")
+        await bob.speak(to_nobody)
+        await ann.speak(to_ann)
+        first = await one.over(1)
+        assert word_error_rate(QUESTIONS[1], first.input_text) <= 0.35
+        assert first.step == api.TurnEvent.STEP_COMPLETED
+        updated = await world.api.update(sid, participant_identity="bob")
+        assert updated.participant_identity == "bob"
+        with pytest.raises(rtc.RpcError) as refused:
+            await ann.call("visavis.interrupt")
+        assert refused.value.code == 403
+        await ann.send_chat("I am Ann.")
+        await ann.speak(from_ann)
+        await bob.speak(to_bob)
+        second = await one.over(2)
+        assert word_error_rate(QUESTIONS[3], second.input_text) <= 0.35
+        said = world.model.requests[-1].messages[1:]
+        assert said == [
+            ("user", first.input_text),
+            ("assistant", first.heard_text),
+            ("user", second.input_text),
+        ]
+        assert await bob.call("visavis.interrupt") == "ok"
+        for caller in (ann, bob):
+            await caller.until(lambda: caller.observed.said_by("bob") == second.input_text)  # noqa: B023
+            assert caller.observed.said_by(ann.identity) == first.input_text
+        steps = [noted.event.user.step for noted in one.all(is_kind("user"))]
+        there = [step for step in steps if step != api.UserEvent.STEP_TRANSCRIPT]
+        came, went = api.UserEvent.STEP_JOINED, api.UserEvent.STEP_LEFT
+        assert there == [came, went, came]
+        assert not list(one.all(lambda event: event.turn.turn > 2))
+        assert not one.errors
 
 
 async def test_agent_and_avatar_say_that_they_are_made(world: World) -> None:
