@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -39,9 +40,9 @@ class Plan:
     """Sessions of one egress process behind in-process rooms."""
 
 
-FULL = Plan("full", (1, 2, 4), (1, 2, 4, 8), (1, 4, 16, 64, 200), 20, 10, 8, 3, 64)
+FULL = Plan("full", (1, 2, 4), (1, 2, 4, 8), (1, 4, 16, 64, 200), 18, 10, 8, 3, 64)
 SHORT = Plan("short", (1,), (1,), (1, 4), 1, 1, 1, 0, 64)
-LEAST_TURNS = 3
+TURNS_AT_LEAST = 3
 
 
 def main() -> None:
@@ -50,10 +51,10 @@ def main() -> None:
     plan = SHORT if options.short else FULL
     started = time.strftime("%Y-%m-%d %H:%M:%S")
     run = Run(plan.form, started, described())
-    asyncio.run(_run(plan, run, options.only or PARTS))
+    asyncio.run(_run(plan, run, options.only or PARTS, "spatius" if options.face else "audio_only"))
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
-    name = "-".join((plan.form, *(options.only or ())))
+    name = "-".join((plan.form, *(["face"] if options.face else []), *(options.only or ())))
     newest = folder / f"{name}.json"
     against = Path(options.against) if options.against else newest
     print("\n" + report(run, _kept(against)))
@@ -72,6 +73,11 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
     parser.add_argument("--short", action="store_true", help="a look, in under 90 s")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="parts of it")
+    parser.add_argument(
+        "--face",
+        action="store_true",
+        help="real rooms with the simulated avatar, not a voice alone",
+    )
     parser.add_argument("--out", default=str(CACHE / "bench"), help="folder for what is kept")
     parser.add_argument("--against", help="a JSON file to compare with; else the last of this form")
     return parser.parse_args()
@@ -87,16 +93,16 @@ def _kept(path: Path) -> Run | None:
         return None
 
 
-async def _run(plan: Plan, run: Run, parts: Sequence[str]) -> None:
+async def _run(plan: Plan, run: Run, parts: Sequence[str], avatar: str) -> None:
     await asyncio.to_thread(speak_all, [*rooms.QUESTIONS, floor.WORDS, floor.SIGN])
     if "embedded" in parts:
-        async with rooms.place("embedded") as where:
+        async with rooms.place("embedded", avatar) as where:
             await _in_rooms(run, where, plan.embedded, plan.turns)
             if "floor" in parts and plan.stories:
                 run.floor = Floor()
                 await floor.listen(where, plan.stories, run.floor)
     if set(parts) & {"instant", "floor"}:
-        async with rooms.place("instant") as where:
+        async with rooms.place("instant", avatar) as where:
             if "instant" in parts:
                 await _in_rooms(run, where, plan.instant, plan.turns)
             if "floor" in parts:
@@ -108,14 +114,14 @@ async def _run(plan: Plan, run: Run, parts: Sequence[str]) -> None:
 
 async def _in_rooms(run: Run, where: Place, sizes: Sequence[int], turns: int) -> None:
     for sessions in sizes:
-        each = min(turns, max(LEAST_TURNS, turns // sessions))
+        each = _each(turns, sessions)
         _tell(where.kind, sessions, each)
         _keep(run, await rooms.ask(where, sessions, each))
 
 
 async def _in_process(run: Run, where: Place, plan: Plan) -> None:
     for sessions in plan.in_process:
-        each = min(plan.turns, max(LEAST_TURNS, plan.turns // sessions))
+        each = _each(plan.turns, sessions)
         _tell("in-process", sessions, each)
         _keep(run, await crowd.ask(where, sessions, each, plan.slots))
 
@@ -130,6 +136,11 @@ async def _floor(where: Place, plan: Plan, found: Floor) -> Floor:
         print(f"signs of attention: {plan.signs}", flush=True)
         await floor.show_attention(where, plan.signs, found)
     return found
+
+
+def _each(turns: int, sessions: int) -> int:
+    """A multiple of three, and all together at least `turns`: every question equally often."""
+    return min(turns, math.ceil(turns / sessions / TURNS_AT_LEAST) * TURNS_AT_LEAST)
 
 
 def _tell(kind: str, sessions: int, turns: int) -> None:

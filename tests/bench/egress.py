@@ -13,6 +13,7 @@ import time
 import wave
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def main() -> None:
     smart_turn = SmartTurn() if settings.sound_scorer else None
     if smart_turn:
         smart_turn.probability(bytes(WINDOW_BYTES))
-    notes = Notes(settings.folder)
+    notes, rooms = Notes(settings.folder), count()
 
     def parts(bus: Bus, lease: Lease, spec: pb.SessionSpec) -> Parts:
         sid = lease.session_id
@@ -96,6 +97,7 @@ def main() -> None:
             note=partial(notes.put, sid, "turn"),
             ready=partial(notes.put, sid, "ready"),
             done=partial(notes.put, sid, "done"),
+            first=next(rooms),
             seed=sid,
         )
         room = MirrorRoom(script)

@@ -29,6 +29,8 @@ FRAME_S = FRAME / MICROPHONE_RATE_HZ
 QUEUE_S = 0.1
 LONGEST_ANSWER_S = 30.0
 BREATH_S = 0.5
+SPREAD_S = 6.0
+"""Persons who ask more than once begin within this time: about one question and its answer."""
 _QUIET_S = 0.4
 _POLL_S = 0.05
 _SILENCE = bytes(FRAME * BYTES_PER_SAMPLE)
@@ -47,6 +49,8 @@ class Script:
     ready: Callable[[], None]
     done: Callable[[dict[str, float]], None]
     """Takes `cpu`, the seconds that playing this person has taken itself."""
+    first: int = 0
+    """The question to begin with: a crowd asks what one person asks in a long call."""
     seed: str = ""
     """Makes the pauses differ from those of other persons."""
 
@@ -168,13 +172,11 @@ class MirrorRoom:
         await self._until(self._is_listened_to)
         self._script.ready()
         await self._script.go()
-        await asyncio.sleep(self._pause.uniform(0.0, 4.0 * (self._script.turns > 1)))
+        await asyncio.sleep(self._pause.uniform(0.0, SPREAD_S * (self._script.turns > 1)))
         self._cpu_s = self._voice.cpu_s = 0.0
         questions = self._script.questions
-        # Everybody asks other ones first: a crowd asks what one person asks in a long call.
-        first = self._pause.randrange(len(questions))
         for turn in range(self._script.turns):
-            await self._ask(questions[(first + turn) % len(questions)])
+            await self._ask(questions[(self._script.first + turn) % len(questions)])
             await asyncio.sleep(BREATH_S + self._pause.uniform(0.0, BREATH_S))
         self._script.done({"cpu": self._cpu_s + self._voice.cpu_s})
 

@@ -63,7 +63,7 @@ class Place:
 
 
 @asynccontextmanager
-async def place(kind: str, *, avatar: str = "audio_only") -> AsyncIterator[Place]:
+async def place(kind: str, avatar: str = "audio_only") -> AsyncIterator[Place]:
     """Servers and services with embedded or instant engines; gone afterwards."""
     settings = {"VISAVIS_AVATAR": avatar, **(INSTANT if kind == "instant" else {})}
     async with running_stack(settings) as stack, opened(stack, kind) as one:
