@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.audio, pytest.mark.timeout(90), pytest.mark.slow]
 
 async def test_every_question_of_every_person_is_answered_and_accounted_for() -> None:
     async with crowd.place({"VISAVIS_LLM_FAKE_TEXT": "I hear you."}) as where:
-        found = await crowd.ask(where, sessions=2, turns=1, slots=1)
+        found = await crowd.ask(where, sessions=2, turns=1, slots=2)
     assert (len(found.turns), found.lost, found.cut_off) == (2, 0, 0)
     assert found.speculation == {"used": 2}
     for turn in found.turns:
@@ -22,10 +22,7 @@ async def test_every_question_of_every_person_is_answered_and_accounted_for() ->
         assert turn["ours"] >= 0
         assert turn["playout"] >= -0.001  # both clocks are one
     costs = found.total("egress")
-    assert {name for name in found.processes if "egress" in name} == {
-        "egress-crowd-0",
-        "egress-crowd-1",
-    }
+    assert [name for name in found.processes if "egress" in name] == ["egress-crowd-0"]
     assert 0 < found.persons_cpu < costs.cpu
     assert costs.pss_mb > costs.before_pss_mb > 0
     assert "egress-crowd-0" not in where.world.stack.processes, "they are gone"
