@@ -3,12 +3,15 @@
 import argparse
 import asyncio
 import json
+import logging
 import math
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import structlog
 
 from tests.bench import crowd, floor, rooms
 from tests.bench.figures import Answers, Floor, Run
@@ -48,6 +51,8 @@ TURNS_AT_LEAST = 3
 def main() -> None:
     """Run, show, keep."""
     options = _options()
+    # Between two cases servers are stopped, and our own connections tell so.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     plan = SHORT if options.short else FULL
     started = time.strftime("%Y-%m-%d %H:%M:%S")
     run = Run(plan.form, started, described())

@@ -34,8 +34,6 @@ from visavis_local.places import ROOT
 from visavis_runtime import nats_bus, subjects
 
 READY_WITHIN_S = 60.0
-SILENT_S = 3.0
-"""Nobody speaks yet: what it costs to hold a session."""
 LONGEST_TURN_S = 40.0
 _POLL_S = 0.25
 _CREATED_AT_ONCE = 4
@@ -64,12 +62,17 @@ async def place(settings: Mapping[str, str] | None = None) -> AsyncIterator[Plac
         yield one
 
 
-async def ask(where: Place, sessions: int, turns: int, slots: int) -> Answers:
-    """So many sessions, with egress processes of `slots` each. `where`: see `place`."""
+async def ask(
+    where: Place, sessions: int, turns: int, slots: int, *, silent_s: float = 3.0
+) -> Answers:
+    """So many sessions, with egress processes of `slots` each. `where`: see `place`.
+
+    Nobody speaks in the first `silent_s`, to see what it costs to hold a session.
+    """
     with tempfile.TemporaryDirectory(prefix="visavis-bench-") as name:
         crowd = _Crowd(where, Path(name), turns)
         try:
-            return await crowd.ask(sessions, slots)
+            return await crowd.ask(sessions, slots, silent_s)
         finally:
             await crowd.leave()
 
@@ -83,14 +86,14 @@ class _Crowd:
     def _stack(self) -> RunningStack:
         return self._where.world.stack
 
-    async def ask(self, sessions: int, slots: int) -> Answers:
+    async def ask(self, sessions: int, slots: int, silent_s: float) -> Answers:
         found = Answers("in-process", sessions)
         await self._open(-(-sessions // slots), slots)
         meter = Meter(self._where.pids)
         await self._create(sessions)
         await self._until("ready", sessions, READY_WITHIN_S)
         meter.begin()
-        await asyncio.sleep(SILENT_S)
+        await asyncio.sleep(silent_s)
         found.silent_cpu = sum(
             one.cpu for name, one in meter.shares().items() if name.startswith("egress")
         )

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.audio, pytest.mark.timeout(90), pytest.mark.slow]
 
 async def test_every_question_of_every_person_is_answered_and_accounted_for() -> None:
     async with crowd.place({"VISAVIS_LLM_FAKE_TEXT": "I hear you."}) as where:
-        found = await crowd.ask(where, sessions=2, turns=1, slots=2)
+        found = await crowd.ask(where, sessions=2, turns=1, slots=2, silent_s=0.5)
     assert (len(found.turns), found.lost, found.cut_off) == (2, 0, 0)
     assert found.speculation == {"used": 2}
     for turn in found.turns:
