@@ -31,7 +31,11 @@ ANSWER_S = 12.0
 """Longest wait for the first sound of an answer."""
 OVER_S = 30.0
 """Longest wait for its end."""
-QUIET_S = 0.7
+QUIET_S = 1.5
+"""The answer is over after so much silence: on a busy machine its sentences lie apart."""
+OLD_S = 0.25
+"""Sound so soon after a question has begun is still the old answer."""
+TRIES = 3
 INTO_ANSWER_S = 1.0
 """How long the answer has been heard when it is interrupted."""
 _POLL_S = 0.02
@@ -47,15 +51,16 @@ class Person:
     caller: Caller
 
     async def ask(self, wav: Path) -> Turn:
-        """Ask when it is quiet, and hear the answer out."""
-        await self._quiet()
-        spoken = await self.caller.speak(wav)
-        heard = await self._answer(spoken.start)
+        """Ask when it is quiet, and hear the answer out. Asked anew if the old one went on."""
+        for _ in range(TRIES):
+            await self._quiet()
+            spoken = await self.caller.speak(wav)
+            heard = await self._answer(spoken.start)
+            if heard is None or heard > spoken.start + OLD_S:
+                break
         # The last of their notes is on its way still.
         await asyncio.sleep(0.2)
-        turn = judged(spoken, heard, self.system.decided(self.seat))
-        await self._quiet()
-        return turn
+        return judged(spoken, heard, self.system.decided(self.seat))
 
     async def interrupt(self, question: Path, words: Path) -> Interruption:
         """Ask, talk into the answer, and hear the next one out."""

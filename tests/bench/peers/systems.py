@@ -111,6 +111,7 @@ class Visavis:
     async def _watch(self, key: str) -> None:
         async for response in self.client.watch(key):
             event = response.event
+            self._keep(f"{time.monotonic():.3f} {key} {' '.join(str(event).split())}")
             if event.WhichOneof("kind") == "agent" and event.agent.state:
                 self._states[key] = event.agent.state
             if event.WhichOneof("kind") != "turn" or event.turn.origin != _SPEECH:
@@ -119,6 +120,11 @@ class Visavis:
                 # Stored 1 to 3 ms after the decision: that much is counted as waiting.
                 stored = response.time.ToNanoseconds() / 1e9
                 self._commits[key].append(stored - time.time() + time.monotonic())
+
+    def _keep(self, line: str) -> None:
+        """For whoever looks for what went wrong."""
+        with Path(self.setup.events).open("a") as file:
+            file.write(line + "\n")
 
 
 _SPEECH = api.TurnEvent.ORIGIN_SPEECH
@@ -258,7 +264,10 @@ async def visavis(server: LiveKitServer, setup: Setup, folder: Path) -> AsyncIte
         await asyncio.to_thread(stack.processes["motion-sim"].stop)
         layout = stack.layout
         async with SessionApi(layout.grpc_target, layout.secret) as client:
-            yield Visavis(stack, client, setup)
+            try:
+                yield Visavis(stack, client, setup)
+            finally:
+                (folder / "visavis.log").write_text(stack.logs(1000))
 
 
 def _scripted(setup: Setup) -> Mapping[str, str]:
