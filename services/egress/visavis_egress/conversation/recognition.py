@@ -72,9 +72,9 @@ class Recognition:
             if not self._ear.longest_burst_s:
                 self.forget()  # nothing was said, so that no silence ends it
 
-    def forget(self, keep_s: float | None = None) -> None:
+    def forget(self) -> None:
         """Drop the utterance and whatever is still being recognised of it."""
-        self._ear.forget(keep_s)
+        self._ear.forget()
         self._parts: list[_Snapshot] = []
         self._open: _Snapshot | None = None
         self._partial: tuple[int, float] | None = None
@@ -276,7 +276,7 @@ class Recognition:
             min(one.confidence for one in (*self._parts, last)),
         )
         # The next utterance begins with no sound of this one.
-        self.forget(keep_s=self._ear.silence_s(now))
+        self.forget()
         return heard
 
 

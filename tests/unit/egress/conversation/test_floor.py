@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.egress.conversation.driver import Stage, stage_with
+from tests.unit.egress.conversation.driver import Stage, frames_of, stage_with
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
 from visavis_egress.conversation.commands import State
@@ -123,6 +123,17 @@ def test_a_sign_of_attention_gives_the_floor_back_for_exactly_the_rest(
     assert len(stage.all(do.Commit)) == len(stage.all(do.RecordOutcome)) == 1
     assert not stage.all(do.Cancel)[1:]
     assert stage.is_quiet()
+
+
+def test_a_sign_of_attention_is_not_in_the_words_that_follow_it(stage: Stage) -> None:
+    paused(stage)
+    sign_ended = stage.frames - 4
+    stage.understand("Mm-hm.")
+    stage.silence(0.2)
+    assert stage.all(do.RecordResumed)
+    stage.voice(0.3)
+    stage.silence(0.13)
+    assert frames_of(stage.snapshots[-1].pcm)[0] == sign_ended + 1
 
 
 def test_the_floor_is_given_back_in_the_silence_that_ends_a_turn(stage: Stage) -> None:
