@@ -47,7 +47,12 @@ WORDS = "I would like a table."
         (WORDS, score(TEXT_GOING_ON), YES, 0.8),
         # Neither pending nor absent is a yes.
         (WORDS, PENDING, PENDING, 2.5),
-        (WORDS, ABSENT, ABSENT, 2.5),
+        # Without the words' score punctuation is one vote, and never the second.
+        (WORDS, ABSENT, ABSENT, 0.8),
+        (WORDS, ABSENT, NO, 0.8),
+        ("I would like a", ABSENT, NO, 2.5),
+        ("Would I?", ABSENT, ABSENT, 0.8),
+        (WORDS, PENDING, ABSENT, 2.5),
         (WORDS, YES, PENDING, 0.8),
         (WORDS, YES, ABSENT, 0.8),
         (WORDS, PENDING, YES, 0.8),
@@ -158,6 +163,17 @@ def test_scores_that_never_come_end_no_turn_and_hold_none_up(which: tuple[int, .
     for index in which:
         stage.feed(known[index])
     assert waited(stage, ended_at) == pytest.approx(0.8 if which else 2.5, abs=0.04)
+
+
+def test_punctuation_stands_in_for_a_score_of_the_words_that_is_late() -> None:
+    stage, ended_at = spoken()
+    stage.silence(0.7)
+    stage.feed(on.SoundScored(stage.snapshots[-1].revision, 0.0))
+    stage.feed(on.Transcribed(stage.snapshots[-1].revision, "What is it?"))
+    known_at = stage.now
+    stage.silence(TIMING.score_timeout_s - 0.05)
+    assert not stage.all(do.Commit)  # the mean delay is over, and the score may still come
+    assert waited(stage, ended_at) == pytest.approx(known_at - ended_at + 0.3, abs=0.04)
 
 
 def test_a_text_that_never_comes_is_a_failure_and_not_a_wait() -> None:

@@ -134,6 +134,10 @@ def finish(world: World, ending: str) -> None:
         world.run(5.0)
         judge.check(len(stage.log) == before, "what is quiet stays quiet")
         judge.check(stage.shows(State.LISTENING), "it listens")
+        lowered = [duck.is_low for duck in stage.all(do.Duck)]
+        judge.check(lowered[-1:] != [True], "a voice that was lowered is raised")
+        shown = {caption.segment: caption.final for caption in stage.all(do.UserCaption)}
+        judge.check(all(shown.values()), "a caption that may change has an end")
     judge.handed()
     if is_over or (is_there and ending != "drain"):
         answered = {turn for turn, count in judge.outcomes.items() if count == 1}
