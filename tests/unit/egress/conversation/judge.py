@@ -42,6 +42,7 @@ class Judge:
         self._texts: dict[Place, str] = {}
         self._left_out: set[tuple[int, int]] = set()
         self._drafts: set[int] = set()
+        self._recorded: set[tuple[int, int]] = set()
         self._dropped: set[int] = set()
         """Epochs of drafts that were for nothing."""
         self._paused: set[int] = set()
@@ -168,6 +169,10 @@ class Judge:
 
     def _see_record_sentence(self, command: do.RecordSentence) -> None:
         self._check_told(command.text)
+        self.check(command.turn in self.committed, "nothing is told of a turn that is not stored")
+        place = (command.turn, command.sentence)
+        self.check(place not in self._recorded, "a sentence is recorded once")
+        self._recorded.add(place)
         self._texts[self._asked, command.sentence] = command.text
 
     # Sound

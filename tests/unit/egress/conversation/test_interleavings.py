@@ -26,6 +26,7 @@ PROFILE = settings(
 seconds = st.sampled_from((0.0, 0.05, 0.3, 0.6, 1.0, 2.0, 4.0))
 actions = st.one_of(
     st.tuples(st.just("speak"), st.sampled_from((0.02, 0.05, 0.2, 0.4, 1.0, 2.5))),
+    st.tuples(st.just("speak"), st.sampled_from((0.4, 1.0))),
     st.tuples(st.just("type"), st.just(0.0)),
     st.tuples(st.just("say"), st.sampled_from((0.0, 1.0))),
     st.tuples(st.just("hold"), st.just(0.0)),
