@@ -206,6 +206,23 @@ def test_an_answer_that_was_paused_before_its_sound_goes_on_with_it(stage: Stage
     assert stage.played == pcm
 
 
+def test_an_answer_that_failed_while_it_was_paused_is_apologised_for(stage: Stage) -> None:
+    apology = stage.prepare_apology()
+    stage.ask()
+    epoch = stage.last(do.Generate).epoch
+    stage.voice(0.4)
+    stage.feed(on.GenerateFailed(epoch, "ENGINE_FAILED"))
+    stage.feed(on.SentencesReady(epoch, ("One.",), True))  # overtaken by the failure
+    stage.synthesize(epoch, 0)
+    stage.silence(0.13)
+    stage.understand("Um.")
+    stage.silence(0.3)
+    stage.wait(4)
+    assert stage.played == apology
+    assert not stage.all(do.RecordSentence)
+    assert stage.last(do.RecordOutcome).heard_text == "Sorry about that."
+
+
 def test_the_floor_can_be_taken_and_given_back_again_and_again(stage: Stage) -> None:
     pcm = stage.speaking(WORDS, seconds=6.0)
     heard_s = 0.5
