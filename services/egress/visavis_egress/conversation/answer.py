@@ -100,7 +100,7 @@ class Answer:
 
     def add_sentences(self, texts: tuple[str, ...], is_complete: bool, now: float) -> list[Command]:
         """Take in all sentences so far; known ones stay as they are."""
-        if self.is_complete:
+        if self.is_complete or self.failure:
             return []  # whole, cut or given up: its end has been handed over, or soon will be
         out: list[Command] = []
         for index in range(len(self.sentences), len(texts)):

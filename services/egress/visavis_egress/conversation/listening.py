@@ -26,16 +26,17 @@ class Ear:
         self._stall: _Stall | None = None
         self.is_shut = False
         """The button was let go: what comes now does not belong to the utterance."""
+        self._frames_since_voice = self._fresh_frames = 0
         self.needs_press = False
         """Push-to-talk: no utterance begins by itself."""
         self.forget()
 
     def forget(self, keep_s: float | None = None) -> None:
-        """Drop the utterance; the next speech starts a new one, at most `keep_s` before now."""
-        if keep_s is not None:
-            keep = max(0, round(keep_s / FRAME_S))
-            while len(self._pre_roll) > keep:
-                self._pre_roll.popleft()
+        """Drop the utterance. The next begins at most `keep_s` before now, or (None) with no sound
+        that was in a snapshot of this one."""
+        keep = self._fresh_frames if keep_s is None else round(keep_s / FRAME_S)
+        while len(self._pre_roll) > keep:
+            self._pre_roll.popleft()
         self._sound = bytearray()
         self._levels: list[float] = []
         self._loud_frames = self._sure_loud_frames = 0
@@ -55,6 +56,8 @@ class Ear:
         self._sure_loud_frames = self._sure_loud_frames + is_sure if is_loud else 0
         # Kept while an utterance is open too: the next one may begin the moment this one is taken.
         self._pre_roll.append(frame.pcm)
+        self._frames_since_voice += 1
+        self._fresh_frames += 1
         if not self.is_open:
             if self._loud_frames >= self._timing.start_frames and not self.needs_press:
                 self._open(now)
@@ -74,6 +77,7 @@ class Ear:
         self._burst_frames += 1
         self._sure_frames += is_sure
         self._frames_since_mark += 1
+        self._frames_since_voice = 0
         self._longest_frames = max(self._longest_frames, self._burst_frames)
         self.last_voice_at = now
 
@@ -83,6 +87,7 @@ class Ear:
         self._levels = [1.0] * len(self._pre_roll)
         self._burst_frames = self._longest_frames = self._loud_frames
         self._sure_frames = self._sure_loud_frames
+        self._frames_since_voice = 0
         self._frames_since_mark = self._loud_frames
         self.last_voice_at = now
 
@@ -132,6 +137,7 @@ class Ear:
     def mark(self) -> None:
         """What is there now was taken; what comes is new."""
         self._frames_since_mark = 0
+        self._fresh_frames = self._frames_since_voice
         self.went_on = False
 
     def silence_s(self, now: float) -> float:

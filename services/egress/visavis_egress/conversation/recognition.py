@@ -4,7 +4,7 @@ A snapshot is recognised at the first dip of the voice, before it is known wheth
 done; when the person goes on, it is void and the next dip makes another.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
@@ -72,9 +72,9 @@ class Recognition:
             if not self._ear.longest_burst_s:
                 self.forget()  # nothing was said, so that no silence ends it
 
-    def forget(self, keep_s: float | None = None) -> None:
+    def forget(self) -> None:
         """Drop the utterance and whatever is still being recognised of it."""
-        self._ear.forget(keep_s)
+        self._ear.forget()
         self._parts: list[_Snapshot] = []
         self._open: _Snapshot | None = None
         self._partial: tuple[int, float] | None = None
@@ -136,11 +136,10 @@ class Recognition:
 
     def _evidence(self, now: float) -> Evidence:
         assert self._open
-        text_score = _expired(self._open.text_score, self._open.text_at, now, self._timing)
-        sound_score = self._open.sound_score
-        if self._open.sound_asked_at is not None:
-            sound_score = _expired(sound_score, self._open.sound_asked_at, now, self._timing)
-        return Evidence(self.words, text_score, sound_score)
+        text_score = self._open.text_score
+        if text_score.is_pending and now - self._open.text_at >= self._timing.score_timeout_s:
+            text_score = _NONE
+        return Evidence(self.words, text_score, self._open.sound_score)
 
     # Push-to-talk
 
@@ -276,10 +275,5 @@ class Recognition:
             min(one.confidence for one in (*self._parts, last)),
         )
         # The next utterance begins with no sound of this one.
-        self.forget(keep_s=self._ear.silence_s(now))
+        self.forget()
         return heard
-
-
-def _expired(score: Score, asked_at: float, now: float, timing: Timing) -> Score:
-    is_late = score.is_pending and asked_at and now - asked_at >= timing.score_timeout_s
-    return replace(score, is_pending=False) if is_late else score

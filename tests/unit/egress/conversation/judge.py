@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from tests.unit.egress.conversation.driver import TIMING, Stage, first_value, frames_of
+from tests.unit.egress.conversation.driver import PERSONA, TIMING, Stage, first_value, frames_of
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
 from visavis_egress.conversation.commands import Origin
@@ -42,6 +42,13 @@ class Judge:
         self._texts: dict[Place, str] = {}
         self._left_out: set[tuple[int, int]] = set()
         self._drafts: set[int] = set()
+        self._recorded: set[tuple[int, int]] = set()
+        self._dropped: set[int] = set()
+        """Epochs of drafts that were for nothing."""
+        self._paused: set[int] = set()
+        """Turns that were stopped and neither resumed nor settled."""
+        self._event: on.Event = on.Tick()
+        self._gone_at = -1.0
         self._snapshots: dict[int, set[int]] = {}
         self._understood: set[int] = set()
         self._shown_turns: Counter[str] = Counter()
@@ -67,6 +74,7 @@ class Judge:
 
     def hear(self, event: on.Event) -> None:
         """Take note of what the conversation is told."""
+        self._event = event
         if isinstance(event, on.TurnCommitted) and event.turn not in self._given_up:
             self.committed.add(event.turn)
         elif isinstance(event, on.AvatarLost):
@@ -142,14 +150,29 @@ class Judge:
         self.check(command.epoch >= self._floor, "nothing is asked under a void epoch")
 
     def _see_record_resumed(self, command: do.RecordResumed) -> None:
+        self._paused.discard(command.turn)
         self.check(self.outcomes[command.turn] == 0, "what is over does not go on")
         self.check(command.turn in self.committed, "what goes on is committed")
 
     def _see_count_speculation(self, command: do.CountSpeculation) -> None:
         self.check(command.epoch in self._drafts, "what was begun is counted once")
         self._drafts.remove(command.epoch)
+        if command.outcome is not do.Speculation.USED:
+            self._dropped.add(command.epoch & 0xFFFF)
+
+    def _check_told(self, words: str) -> None:
+        told = {int(counter) for counter in re.findall(r"e(\d+)s\d+w", words)}
+        self.check(not told & self._dropped, "nothing of a draft that was dropped is told")
+
+    def _see_record_presence(self, command: do.RecordPresence) -> None:
+        self._gone_at = self._gone_at if command.joined else self._stage.now
 
     def _see_record_sentence(self, command: do.RecordSentence) -> None:
+        self._check_told(command.text)
+        self.check(command.turn in self.committed, "nothing is told of a turn that is not stored")
+        place = (command.turn, command.sentence)
+        self.check(place not in self._recorded, "a sentence is recorded once")
+        self._recorded.add(place)
         self._texts[self._asked, command.sentence] = command.text
 
     # Sound
@@ -163,6 +186,8 @@ class Judge:
         is_apology = epoch not in self._turn_of
         is_told = self._turn_of.get(epoch) in self.committed | self._given_up
         self.check(is_apology or is_told, "only a committed turn is heard, or an apology for one")
+        self.check(epoch >= self._floor, "nothing of a void epoch is heard")
+        self.check(not self._paused, "what was stopped is settled or told to go on")
         self._epoch_of[command.request] = epoch
         self._requests.setdefault(command.request, bytearray()).extend(command.pcm)
 
@@ -175,6 +200,16 @@ class Judge:
     def _see_stop_audio(self, command: do.StopAudio) -> None:
         self.check(command.request in self._requests, "only what plays is stopped")
         self._void_request = max(self._void_request, command.request)
+        epoch = self._epoch_of[command.request]
+        if (turn := self._turn_of.get(epoch)) is not None:
+            self._paused.add(turn)
+            is_apology = self._texts.get((epoch, 0)) == PERSONA.apology
+            is_held = self.commits[turn].text.startswith("hold") if turn in self.commits else False
+            self.check(not is_held or is_apology or self._is_called_off(), "speech stops no notice")
+
+    def _is_called_off(self) -> bool:
+        calls = (on.InterruptRequested, on.TextTyped, on.EndRequested)
+        return isinstance(self._event, calls) or self._gone_at == self._stage.now
 
     def _runs(self, pcm: bytearray) -> list[tuple[int, int]]:
         """First value and length of every run of consecutive samples."""
@@ -233,9 +268,12 @@ class Judge:
     # What was heard
 
     def _see_agent_caption(self, command: do.AgentCaption) -> None:
+        self._check_told(command.delta)
         self._captions[command.segment] += command.delta
 
     def _see_record_outcome(self, outcome: do.RecordOutcome) -> None:
+        self._check_told(outcome.heard_text)
+        self._paused.discard(outcome.turn)
         self.outcomes[outcome.turn] += 1
         self.check(self.outcomes[outcome.turn] == 1, "a turn is over once")
         waited_s = self._stage.now - self._committed_at.get(outcome.turn, self._stage.now)

@@ -165,6 +165,17 @@ def test_scores_that_never_come_end_no_turn_and_hold_none_up(which: tuple[int, .
     assert waited(stage, ended_at) == pytest.approx(0.8 if which else 2.5, abs=0.04)
 
 
+def test_punctuation_stands_in_for_a_score_of_the_words_that_is_late() -> None:
+    stage, ended_at = spoken()
+    stage.silence(0.7)
+    stage.feed(on.SoundScored(stage.snapshots[-1].revision, 0.0))
+    stage.feed(on.Transcribed(stage.snapshots[-1].revision, "What is it?"))
+    known_at = stage.now
+    stage.silence(TIMING.score_timeout_s - 0.05)
+    assert not stage.all(do.Commit)  # the mean delay is over, and the score may still come
+    assert waited(stage, ended_at) == pytest.approx(known_at - ended_at + 0.3, abs=0.04)
+
+
 def test_a_text_that_never_comes_is_a_failure_and_not_a_wait() -> None:
     stage, _ = spoken()
     stage.silence(6)

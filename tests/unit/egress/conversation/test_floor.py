@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.egress.conversation.driver import Stage, stage_with
+from tests.unit.egress.conversation.driver import Stage, frames_of, stage_with
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
 from visavis_egress.conversation.commands import State
@@ -125,6 +125,17 @@ def test_a_sign_of_attention_gives_the_floor_back_for_exactly_the_rest(
     assert stage.is_quiet()
 
 
+def test_a_sign_of_attention_is_not_in_the_words_that_follow_it(stage: Stage) -> None:
+    paused(stage)
+    sign_ended = stage.frames - 4
+    stage.understand("Mm-hm.")
+    stage.silence(0.2)
+    assert stage.all(do.RecordResumed)
+    stage.voice(0.3)
+    stage.silence(0.13)
+    assert frames_of(stage.snapshots[-1].pcm)[0] == sign_ended + 1
+
+
 def test_the_floor_is_given_back_in_the_silence_that_ends_a_turn(stage: Stage) -> None:
     paused(stage)
     stage.understand("Mm-hm.")
@@ -193,6 +204,23 @@ def test_an_answer_that_was_paused_before_its_sound_goes_on_with_it(stage: Stage
     assert stage.all(do.RecordResumed)
     stage.wait(4)
     assert stage.played == pcm
+
+
+def test_an_answer_that_failed_while_it_was_paused_is_apologised_for(stage: Stage) -> None:
+    apology = stage.prepare_apology()
+    stage.ask()
+    epoch = stage.last(do.Generate).epoch
+    stage.voice(0.4)
+    stage.feed(on.GenerateFailed(epoch, "ENGINE_FAILED"))
+    stage.feed(on.SentencesReady(epoch, ("One.",), True))  # overtaken by the failure
+    stage.synthesize(epoch, 0)
+    stage.silence(0.13)
+    stage.understand("Um.")
+    stage.silence(0.3)
+    stage.wait(4)
+    assert stage.played == apology
+    assert not stage.all(do.RecordSentence)
+    assert stage.last(do.RecordOutcome).heard_text == "Sorry about that."
 
 
 def test_the_floor_can_be_taken_and_given_back_again_and_again(stage: Stage) -> None:

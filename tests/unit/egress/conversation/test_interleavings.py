@@ -1,17 +1,18 @@
 """Conversations in a world that answers late, in any order, twice, wrongly or not at all."""
 
 import copy
+import dataclasses
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.egress.conversation.driver import PATIENT_MODEL
+from tests.unit.egress.conversation.driver import GREETING, PATIENT_MODEL
 from tests.unit.egress.conversation.world import Faults, World
 from visavis.session.v1 import session_pb2
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
 from visavis_egress.conversation.commands import Anchors, Origin, State
-from visavis_egress.conversation.config import PROFILES, TurnTaking
+from visavis_egress.conversation.config import PROFILES, Persona, TurnTaking
 from visavis_egress.conversation.turns import Recovered, Turn
 
 # Derandomised: the same examples on every machine, so that a red build can be repeated.
@@ -24,9 +25,13 @@ PROFILE = settings(
 
 seconds = st.sampled_from((0.0, 0.05, 0.3, 0.6, 1.0, 2.0, 4.0))
 actions = st.one_of(
-    st.tuples(st.just("speak"), st.sampled_from((0.05, 0.2, 0.4, 1.0, 2.5))),
+    st.tuples(st.just("speak"), st.sampled_from((0.02, 0.05, 0.2, 0.4, 1.0, 2.5))),
+    st.tuples(st.just("speak"), st.sampled_from((0.4, 1.0))),
     st.tuples(st.just("type"), st.just(0.0)),
     st.tuples(st.just("say"), st.sampled_from((0.0, 1.0))),
+    st.tuples(st.just("hold"), st.just(0.0)),
+    st.tuples(st.just("interrupt"), st.just(0.0)),
+    st.tuples(st.just("become"), st.just(0.0)),
     st.tuples(st.just("lose"), st.sampled_from((0.0, 0.5, 6.0))),
     st.tuples(st.just("ready"), st.just(0.0)),
     st.tuples(st.just("leave"), st.just(0.0)),
@@ -61,7 +66,19 @@ recoveries = st.sampled_from(
         ),
     )
 )
-takings = st.sampled_from((*PROFILES.values(), PATIENT_MODEL, TurnTaking(interrupt_words=2)))
+takings = st.sampled_from(
+    (
+        *PROFILES.values(),
+        PATIENT_MODEL,
+        TurnTaking(interrupt_words=2, interrupt_thinking_words=1),
+        TurnTaking(interruptible=False),
+        TurnTaking(nudge_after_s=4.0, speculation=False),
+    )
+)
+PHRASES = dataclasses.replace(
+    GREETING, disclosure="I am an AI.", pardon="Pardon?", nudge="Still there?"
+)
+personas = st.sampled_from((GREETING, PHRASES))
 endings = st.sampled_from(("", "", "", "drain", "end"))
 
 
@@ -73,6 +90,9 @@ def perform(world: World, action: str, value: float, number: int) -> None:
         "type": [on.TextTyped(f"typed {number}")],
         # A repeated request id now and then.
         "say": [on.SayRequested(f"request {0 if value else number}", f"say {number}")],
+        "hold": [on.SayRequested(f"request {number}", f"hold {number}", interruptible=False)],
+        "interrupt": [on.InterruptRequested()],
+        "become": [on.PersonaChanged("Be brief.", "")],
         "ready": [on.AvatarReady()],
         "stall": [on.MicrophoneStalled()],
         "press": [on.TalkPressed()],
@@ -106,9 +126,10 @@ def finish(world: World, ending: str) -> None:
     if not is_over:
         world.run(30.0)  # what was being recognised or stored is decided by now, and who is there
         for _ in range(open_turns * 8):
-            if stage.is_quiet():
-                break
+            before = len(stage.log)
             world.run(10.0)
+            if stage.is_quiet() and len(stage.log) == before:
+                break
         judge.check(stage.is_quiet(), "silence makes it quiet")
     is_there = stage.all(do.RecordPresence)[-1:] == [do.RecordPresence(joined=True)]
     if not is_over and is_there:
@@ -116,6 +137,10 @@ def finish(world: World, ending: str) -> None:
         world.run(5.0)
         judge.check(len(stage.log) == before, "what is quiet stays quiet")
         judge.check(stage.shows(State.LISTENING), "it listens")
+        lowered = [duck.is_low for duck in stage.all(do.Duck)]
+        judge.check(lowered[-1:] != [True], "a voice that was lowered is raised")
+        shown = {caption.segment: caption.final for caption in stage.all(do.UserCaption)}
+        judge.check(all(shown.values()), "a caption that may change has an end")
     judge.handed()
     if is_over or (is_there and ending != "drain"):
         answered = {turn for turn, count in judge.outcomes.items() if count == 1}
@@ -123,16 +148,17 @@ def finish(world: World, ending: str) -> None:
 
 
 @PROFILE
-@given(st.integers(0, 2**32), faults, recoveries, takings, scripts, endings)
+@given(st.integers(0, 2**32), faults, recoveries, st.tuples(personas, takings), scripts, endings)
 def test_no_order_of_arrival_breaks_a_conversation(
     seed: int,
     faults: Faults,
     recovered: Recovered | None,
-    taking: TurnTaking,
+    manners: tuple[Persona, TurnTaking],
     script: list[tuple[float, tuple[str, float]]],
     ending: str,
 ) -> None:
-    world = World(seed, faults, copy.deepcopy(recovered), taking)
+    persona, taking = manners
+    world = World(seed, faults, copy.deepcopy(recovered), taking, persona)
     world.at(0.1, world.bring_avatar)
     perform(world, "join", 0.0, 0)
     for number, (gap_s, (action, value)) in enumerate(script):
@@ -143,14 +169,17 @@ def test_no_order_of_arrival_breaks_a_conversation(
 
 
 @settings(PROFILE, max_examples=80)
-@given(st.integers(0, 2**32), takings, scripts)
+@given(st.integers(0, 2**32), personas, takings, scripts)
 def test_in_a_good_world_every_turn_is_answered_without_an_error(
-    seed: int, taking: TurnTaking, script: list[tuple[float, tuple[str, float]]]
+    seed: int,
+    persona: Persona,
+    taking: TurnTaking,
+    script: list[tuple[float, tuple[str, float]]],
 ) -> None:
-    world = World(seed, Faults(), taking=taking)
+    world = World(seed, Faults(), taking=taking, persona=persona)
     world.bring_avatar()
     perform(world, "join", 0.0, 0)
-    harmless = ("speak", "type", "say")
+    harmless = ("speak", "type", "say", "hold", "interrupt", "become")
     for number, (gap_s, (action, value)) in enumerate(script):
         world.run(gap_s + 3.0)
         if action in harmless:

@@ -209,7 +209,7 @@ def test_an_announcement_that_comes_first_voids_it_and_the_words_are_answered_af
 
 def test_a_person_who_leaves_and_an_end_void_it() -> None:
     stage = eager()
-    stage.say_so_far("What is it?")
+    stage.say_so_far("What is")
     stage.feed(on.PersonLeft())
     stage.wait(TIMING.back_within_s + 0.05)
     assert outcomes(stage) == [(1, Speculation.DROPPED)]

@@ -39,6 +39,18 @@ def test_the_sound_has_nothing_in_it_that_was_made_up(stage: Stage) -> None:
     assert not [number for number in frames if before < number <= after]
 
 
+def test_the_next_utterance_has_nothing_of_the_last_one_in_it(stage: Stage) -> None:
+    stage.voice(1)
+    last = stage.frames
+    stage.silence(0.1)
+    stage.wait(0.4)  # nothing arrives
+    stage.recognise("What is it?")
+    assert stage.all(do.Commit)
+    stage.voice(0.3)
+    stage.silence(0.2)
+    assert frames_of(stage.snapshots[-1].pcm)[0] == last + 1
+
+
 def test_silence_goes_on_where_it_was(stage: Stage) -> None:
     stage.voice(1)
     stage.silence(0.13)

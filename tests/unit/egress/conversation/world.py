@@ -8,12 +8,13 @@ about its newest request.
 import heapq
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from tests.unit.egress.conversation.driver import (
     GREETING,
     PATIENT_MODEL,
+    TIMING,
     Stage,
     frame,
     seconds_of,
@@ -22,7 +23,7 @@ from tests.unit.egress.conversation.driver import (
 from tests.unit.egress.conversation.judge import Judge
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
-from visavis_egress.conversation.config import FRAME_S, RATE_OUT_HZ, TurnTaking
+from visavis_egress.conversation.config import FRAME_S, RATE_OUT_HZ, Persona, TurnTaking
 from visavis_egress.conversation.turns import Recovered
 
 TICK_S = 0.05
@@ -78,6 +79,7 @@ class World:
         faults: Faults,
         recovered: Recovered | None = None,
         taking: TurnTaking = PATIENT_MODEL,
+        persona: Persona = GREETING,
     ) -> None:
         self._random, self._faults = Random(seed), faults
         self._due: list[tuple[float, int, Callable[[], None]]] = []
@@ -86,7 +88,8 @@ class World:
         self._published: dict[int, list[on.Event]] = {}
         self.is_silent = False
         self.avatar = Avatar()
-        self.stage = Stage(GREETING, generation=2, recovered=recovered, taking=taking)
+        timing = replace(TIMING, echo_guard_s=self._random.choice((0.0, 3.0)))
+        self.stage = Stage(persona, timing=timing, generation=2, recovered=recovered, taking=taking)
         self.judge = Judge(self.stage, self._keys, recovered or Recovered())
         for logged in tuple(self.stage.log):
             self._handle(logged.command)
@@ -139,15 +142,15 @@ class World:
     def speak(self, seconds: float) -> None:
         """The person's microphone: speech, then silence."""
         voiced = max(1, round(seconds / FRAME_S))
+        loudness = self._random.choice((0.9, 0.9, 0.6))
         for index in range(voiced + 20):
-            is_voiced = index < voiced
-            self.at(index * FRAME_S, lambda is_voiced=is_voiced: self._hear(is_voiced))  # type: ignore[misc]
+            probability = loudness if index < voiced else 0.05
+            self.at(index * FRAME_S, lambda probability=probability: self._hear(probability))  # type: ignore[misc]
 
-    def _hear(self, is_voiced: bool) -> None:
+    def _hear(self, probability: float) -> None:
         self.stage.frames += 1
-        if is_voiced:
+        if probability > 0.5:
             self.judge.voiced.add(self.stage.frames)
-        probability = 0.9 if is_voiced else 0.05
         self.feed(on.VoiceFrame(frame(self.stage.frames), probability))
 
     def lose_avatar(self, back_after_s: float) -> None:
