@@ -44,7 +44,7 @@ class Plan:
 
 
 FULL = Plan("full", (1, 2, 4), (1, 2, 4, 8), (1, 4, 16, 64, 200), 18, 10, 8, 3, 64)
-SHORT = Plan("short", (1,), (1,), (1, 4), 1, 1, 1, 0, 64)
+SHORT = Plan("short", (1,), (1,), (1,), 1, 1, 1, 0, 64)
 TURNS_AT_LEAST = 3
 
 

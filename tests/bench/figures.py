@@ -77,8 +77,9 @@ class Answers:
         return self.speculation.get("used", 0.0) / begun if begun else math.nan
 
     def total(self, name: str) -> Share:
-        """All processes of a service together."""
-        found = [one for key, one in self.processes.items() if key.split("-")[0] == name]
+        """All processes of a service together; replicas are called `<name>-...`."""
+        items = self.processes.items()
+        found = [one for key, one in items if key == name or key.startswith(f"{name}-")]
         return Share(
             sum(one.cpu for one in found),
             sum(one.rss_mb for one in found),

@@ -12,7 +12,10 @@ KINDS = {
     "instant": "instant engines, real rooms",
     "in-process": "instant engines, in-process rooms (no WebRTC)",
 }
-_SERVICES = ("egress", "asr", "llm", "tts", "token", "nats", "livekit", "model-server", "callers")
+_SERVICES = (
+    *("egress", "asr", "llm", "tts", "token", "model-server", "nats", "livekit", "motion-sim"),
+    "callers",
+)
 
 
 def report(run: Run, before: Run | None) -> str:
@@ -123,11 +126,9 @@ def _floor(floor: Floor) -> Iterator[str]:
     for kind, added in floor.added_s.items():
         found = ", ".join(_ms(one) for one in added)
         yield f"longer for the listener than as synthesised, long answers, {kind}: {found}"
-    longest = max(floor.gaps_s, default=0.0)
-    yield (
-        f"gaps over 60 ms in {floor.sentences} sentences: {len(floor.gaps_s)}"
-        f"{f', the longest {_ms(longest)}' if floor.gaps_s else ''}"
-    )
+    if floor.sentences:
+        longest = f", the longest {_ms(max(floor.gaps_s))}" if floor.gaps_s else ""
+        yield f"gaps over 60 ms in {floor.sentences} sentences: {len(floor.gaps_s)}{longest}"
     yield f"waited for a CPU during the interruptions: {_percent(floor.pressure)}"
 
 

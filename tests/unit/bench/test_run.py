@@ -79,6 +79,14 @@ def test_a_kept_run_is_what_it_was_and_the_next_one_is_compared_with_it() -> Non
     assert "first of a call, p95: 0.50" in text
 
 
+def test_the_costs_of_a_service_are_those_of_its_replicas() -> None:
+    share = Share(cpu=0.1, rss_mb=10, pss_mb=10, before_pss_mb=10)
+    names = ("egress", "egress-1", "model-server", "motion-sim")
+    answers = Answers("instant", 1, processes=dict.fromkeys(names, share))
+    found = {name: answers.total(name).cpu for name in ("egress", "model-server", "motion-sim")}
+    assert found == {"egress": 0.2, "model-server": 0.1, "motion-sim": 0.1}
+
+
 def test_the_share_of_early_answers_that_were_used() -> None:
     assert _answers("instant", 1, 0.5).hit_rate == 0.75
     assert "75 %" in report(_run(_answers("instant", 1, 0.5)), None)
