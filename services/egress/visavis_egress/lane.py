@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from visavis_egress.ending import ended
 from visavis_runtime import log
 from visavis_runtime.errors import VisavisError
 
@@ -39,9 +40,7 @@ class Lane:
 
     async def aclose(self) -> None:
         """Drop what is left."""
-        self._worker.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._worker
+        await ended([self._worker])
 
     async def _run(self) -> None:
         while True:

@@ -13,6 +13,7 @@ from visavis_egress.control import Control
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
 from visavis_egress.conversation.machine import Conversation
+from visavis_egress.ending import ended
 from visavis_egress.errors import AvatarTrouble
 from visavis_egress.inbox import Inbox
 from visavis_egress.journal import Journal
@@ -149,9 +150,7 @@ class Session:
             for lane in (self._writes, self._shows, self._voice):
                 leaving.push_async_callback(lane.aclose)
             await self.settle(2.0)
-            for task in list(self._tasks):
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await ended(self._tasks)
 
     async def settle(self, timeout_s: float) -> None:
         """Return when everything there was to store is stored."""
@@ -219,7 +218,9 @@ class Session:
     async def _commit(self, command: do.Commit) -> None:
         kind, event = records.committed(command)
         message_id = f"{self._id}/req/{command.request_id}" if command.request_id else ""
-        receipt = await self._journal.event(kind, event, message_id=message_id, floor=command.floor)
+        receipt = await self._journal.event(
+            kind, event, message_id=message_id, beside=records.beside(command)
+        )
         if command.origin is do.Origin.SPEECH:
             self._inbox.waste.turn_committed()
         self._log.info("turn.committed", turn=command.turn, origin=command.origin.name.lower())
