@@ -20,10 +20,20 @@ class Journal:
         self._one_at_a_time = asyncio.Lock()
 
     async def event(
-        self, kind: str, event: api.SessionEvent, *, message_id: str = "", floor: int = 0
+        self,
+        kind: str,
+        event: api.SessionEvent,
+        *,
+        message_id: str = "",
+        beside: pb.EventRecord | None = None,
     ) -> Receipt:
-        """Store a fact that the API shows. Raises LeaseLost, BusUnavailable."""
-        record = pb.EventRecord(generation=self._lease.generation, event=event, floor=floor)
+        """Store a fact that the API shows, `beside` it what only a successor needs.
+
+        Raises LeaseLost, BusUnavailable.
+        """
+        record = pb.EventRecord(generation=self._lease.generation, event=event)
+        if beside:
+            record.MergeFrom(beside)
         return await self._write(kind, record, message_id)
 
     async def checkpoint(self, checkpoint: pb.Checkpoint) -> Receipt:

@@ -69,6 +69,11 @@ def committed(command: do.Commit) -> Record:
     return "turn", api.SessionEvent(turn=turn)
 
 
+def beside(command: do.Commit) -> pb.EventRecord:
+    """What only a successor needs to know of a committed turn."""
+    return pb.EventRecord(floor=command.floor, protected_text=command.protected)
+
+
 def outcome(command: do.RecordOutcome) -> Record:
     """A turn is over."""
     step = api.TurnEvent.STEP_INTERRUPTED if command.interrupted else api.TurnEvent.STEP_COMPLETED

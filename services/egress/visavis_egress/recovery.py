@@ -23,9 +23,8 @@ class Past:
     """Everything the event stream tells about a session, in the order of its sequence."""
 
     history: list[Entry] = field(default_factory=list)
-    open_turns: dict[int, api.TurnEvent] = field(default_factory=dict)
-    floors: dict[int, int] = field(default_factory=dict)
-    """The lowest epoch whose results answer a turn: lower ones were begun on other words."""
+    open_turns: dict[int, pb.EventRecord] = field(default_factory=dict)
+    """The records of their commits."""
     reached: dict[int, int] = field(default_factory=dict)
     """The sentence that playback of a turn had reached."""
     next_turn: int = 0
@@ -73,9 +72,7 @@ def _fold_event(past: Past, record: pb.EventRecord) -> None:
     event = record.event
     kind = event.WhichOneof("kind")
     if kind == "turn":
-        _fold_turn(past, event.turn)
-        if record.floor:
-            past.floors[event.turn.turn] = record.floor
+        _fold_turn(past, record)
     elif kind == "agent" and event.agent.step == api.AgentEvent.STEP_PLAYBACK:
         past.reached[event.agent.turn] = event.agent.sentence
     elif kind == "session":
@@ -84,10 +81,11 @@ def _fold_event(past: Past, record: pb.EventRecord) -> None:
             past.ended = event.session.reason
 
 
-def _fold_turn(past: Past, turn: api.TurnEvent) -> None:
+def _fold_turn(past: Past, record: pb.EventRecord) -> None:
+    turn = record.event.turn
     past.next_turn = max(past.next_turn, turn.turn + 1)
     if turn.step == api.TurnEvent.STEP_COMMITTED:
-        past.open_turns[turn.turn] = turn
+        past.open_turns[turn.turn] = record
         if turn.request_id:
             past.requests[turn.request_id] = turn.turn
     elif turn.step in _OVER:
@@ -108,11 +106,12 @@ def recovered(past: Past, last_result: bytes | None, now: float, stream_time_s: 
     under way. Nothing heard is generated again; what was under way is spoken from the beginning of
     the sentence that playback had reached.
     """
-    turns = [_open_turn(turn, now) for _, turn in sorted(past.open_turns.items())]
+    turns = [_open_turn(record, now) for _, record in sorted(past.open_turns.items())]
     if turns and last_result:
         result = pb.GenerateResult.FromString(last_result)
         number = turns[0].number
-        is_its_own = result.address.epoch >= past.floors.get(number, 0)
+        # Lower epochs were begun on other words.
+        is_its_own = result.address.epoch >= past.open_turns[number].floor
         if result.address.turn == number and is_its_own and result.sentences:
             reached = past.reached.get(turns[0].number, 0)
             turns[0] = replace(
@@ -125,7 +124,8 @@ def recovered(past: Past, last_result: bytes | None, now: float, stream_time_s: 
     return Recovered(tuple(past.history), past.next_turn, tuple(turns), elapsed_s)
 
 
-def _open_turn(turn: api.TurnEvent, now: float) -> Turn:
+def _open_turn(record: pb.EventRecord, now: float) -> Turn:
+    turn = record.event.turn
     is_lost = turn.origin == api.TurnEvent.ORIGIN_SPEECH and not turn.input_text
     return Turn(
         turn.turn,
@@ -134,4 +134,5 @@ def _open_turn(turn: api.TurnEvent, now: float) -> Turn:
         Anchors(now),
         turn.request_id,
         failure="ASR_FAILED" if is_lost else "",
+        protected=record.protected_text,
     )

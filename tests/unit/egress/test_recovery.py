@@ -1,5 +1,7 @@
 """What a successor reads in the streams."""
 
+from typing import Any
+
 import pytest
 
 from visavis.pipeline.v1 import pipeline_pb2 as pb
@@ -19,8 +21,8 @@ class Story:
         self.stored: list[Stored] = []
         self._step_s = step_s
 
-    def tell(self, fact: Fact, at_s: float | None = None, floor: int = 0) -> "Story":
-        record = pb.EventRecord(generation=1, floor=floor)
+    def tell(self, fact: Fact, at_s: float | None = None, **beside: Any) -> "Story":
+        record = pb.EventRecord(generation=1, **beside)
         if isinstance(fact, pb.Lease):
             record.lease.CopyFrom(fact)
         elif isinstance(fact, pb.Checkpoint):
@@ -223,3 +225,10 @@ def test_sentences_that_were_begun_on_other_words_are_not_the_answer(
     result = pb.GenerateResult(address=address, sentences=["Hello."])
     (known,) = recovered(past, result.SerializeToString(), 5.0, 110.0).open_turns
     assert known.sentences == (("Hello.",) if is_kept else ())
+
+
+def test_what_speech_does_not_stop_is_known_to_a_successor() -> None:
+    notice = turn(1, COMMITTED, Step.ORIGIN_SAY, input_text="A notice. And more.")
+    past = Story().tell(notice, protected_text="A notice.").past
+    (known,) = recovered(past, None, 5.0, 110.0).open_turns
+    assert known.protected == "A notice."

@@ -155,7 +155,7 @@ def test_a_resumed_answer_is_told_and_is_no_end_of_it_for_a_successor() -> None:
     assert (kind, event.turn.turn, event.turn.step) == ("turn", 4, api.TurnEvent.STEP_RESUMED)
     past = recovery.fold([_stored(*committed), _stored(*resumed)])
     assert list(past.open_turns) == [4]
-    assert past.open_turns[4].input_text == "Why?"
+    assert past.open_turns[4].event.turn.input_text == "Why?"
     assert (past.next_turn, past.history) == (5, [])
 
 

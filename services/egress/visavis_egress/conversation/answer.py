@@ -56,7 +56,7 @@ class Answer:
     def _become(self, turn: Turn) -> None:
         self.turn, self.origin, self.input_text = turn.number, turn.origin, turn.text
         self.anchors = turn.anchors
-        self._is_interruptible, self._protected = turn.interruptible, len(turn.protected)
+        self._protected = len(turn.protected)
 
     def release(self, turn: Turn, now: float) -> list[Command]:
         """Its turn is committed: what was held back may be told, heard and waited for."""
@@ -216,7 +216,7 @@ class Answer:
     @property
     def is_interruptible(self) -> bool:
         """Speech of the person may stop it now."""
-        return self._is_interruptible and len(self.heard) >= self._protected
+        return len(self.heard) >= self._protected
 
     @property
     def rest_s(self) -> float:

@@ -87,6 +87,8 @@ class Commit(Command):
     request_id: str = ""
     floor: int = 0
     """Results of lower epochs are not its answer."""
+    protected: str = ""
+    """Its first words, which speech does not stop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,8 @@ class Dialogue:
         if self.draft and self.draft.answers(turn, self._basis):
             self.draft.is_committed = True
             floor = self.draft.answer.epoch
-        return do.Commit(turn.number, turn.origin, turn.text, turn.request_id, floor)
+        number, origin, text, request_id = turn.number, turn.origin, turn.text, turn.request_id
+        return do.Commit(number, origin, text, request_id, floor, turn.protected)
 
     def begin_next(self, now: float, *, is_silent: bool) -> list[Command]:
         """Begin the oldest turn that waits; nothing is said over the person's words."""

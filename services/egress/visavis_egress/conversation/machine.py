@@ -267,7 +267,8 @@ class Conversation:
 
     def _on_replaced(self, _: on.PersonReplaced, now: float) -> list[Command]:
         # Half a sentence of one person is not the beginning of the other's.
-        self._recognition.forget(keep_s=0.0)
+        self._recognition.forget()
+        self._ear.forget(keep_s=0.0)
         return [do.RecordPresence(joined=False)] if self._presence.replaced(now) else []
 
     def _on_microphone(self, _: on.MicrophoneReady, _now: float) -> list[Command]:
@@ -329,9 +330,9 @@ class Conversation:
         return self._dialogue.interrupt(now) + self._user_said(turn)
 
     def _on_say(self, event: on.SayRequested, now: float) -> list[Command]:
-        may = event.interruptible
-        number, request_id = self._turn_number, event.request_id
-        turn = Turn(number, Origin.SAY, event.text, Anchors(now), request_id, interruptible=may)
+        number, text, request_id = self._turn_number, event.text, event.request_id
+        protected = "" if event.interruptible else text
+        turn = Turn(number, Origin.SAY, text, Anchors(now), request_id, protected=protected)
         return [self._dialogue.commit(turn)]
 
     def _on_persona(self, event: on.PersonaChanged, _now: float) -> list[Command]:

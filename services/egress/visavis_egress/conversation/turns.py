@@ -22,10 +22,8 @@ class Turn:
     """Those sentences are the whole answer."""
     heard: int = 0
     """How many of them were spoken to their end."""
-    interruptible: bool = True
-    """Speech of the person stops it."""
     protected: str = ""
-    """Its first words, which speech does not stop."""
+    """Its first words, or all of them: speech does not stop those."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1094,10 +1094,13 @@ class EventRecord(_message.Message):
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     EVENT_FIELD_NUMBER: _builtins.int
     FLOOR_FIELD_NUMBER: _builtins.int
+    PROTECTED_TEXT_FIELD_NUMBER: _builtins.int
     generation: _builtins.int
     """The holder's generation."""
     floor: _builtins.int
     """With a committed turn: results of lower epochs are not its answer."""
+    protected_text: _builtins.str
+    """With a committed turn: its first words, which speech does not stop."""
     @_builtins.property
     def lease(self) -> Global___Lease:
         """The lease was taken or released."""
@@ -1118,10 +1121,11 @@ class EventRecord(_message.Message):
         checkpoint: Global___Checkpoint | None = ...,
         event: _session_pb2.SessionEvent | None = ...,
         floor: _builtins.int = ...,
+        protected_text: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "event", b"event", "fact", b"fact", "lease", b"lease"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "event", b"event", "fact", b"fact", "floor", b"floor", "generation", b"generation", "lease", b"lease"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "event", b"event", "fact", b"fact", "floor", b"floor", "generation", b"generation", "lease", b"lease", "protected_text", b"protected_text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["lease", "checkpoint", "event"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
