@@ -7,7 +7,9 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,8 +72,9 @@ def main() -> None:
         path.write_text(text)
     newest.with_suffix(".svg").write_text(picture(run))
     print(f"\nkept: {newest}, {newest.with_suffix('.svg')}")
-    if any(not one.turns for one in run.answers):
-        sys.exit("a case has no answer at all")
+    run.failed += [f"{one.kind}, {one.sessions}: no answer" for one in run.answers if not one.turns]
+    if run.failed:
+        sys.exit("FAILED: " + "; ".join(run.failed))
 
 
 def _options() -> argparse.Namespace:
@@ -105,13 +108,15 @@ async def _run(plan: Plan, run: Run, parts: Sequence[str], avatar: str) -> None:
             await _in_rooms(run, where, plan.embedded, plan.turns)
             if "floor" in parts and plan.stories:
                 run.floor = Floor()
-                await floor.listen(where, plan.stories, run.floor)
+                with _attempt(run, "long answers, embedded"):
+                    await floor.listen(where, plan.stories, run.floor)
     if set(parts) & {"instant", "floor"}:
         async with rooms.place("instant", avatar) as where:
             if "instant" in parts:
                 await _in_rooms(run, where, plan.instant, plan.turns)
             if "floor" in parts:
-                run.floor = await _floor(where, plan, run.floor or Floor())
+                run.floor = run.floor or Floor()
+                await _floor(where, plan, run, run.floor)
     if "in-process" in parts:
         async with crowd.place() as where:
             await _in_process(run, where, plan)
@@ -121,26 +126,39 @@ async def _in_rooms(run: Run, where: Place, sizes: Sequence[int], turns: int) ->
     for sessions in sizes:
         each = _each(turns, sessions)
         _tell(where.kind, sessions, each)
-        _keep(run, await rooms.ask(where, sessions, each))
+        with _attempt(run, f"{where.kind}, {sessions} sessions"):
+            _keep(run, await rooms.ask(where, sessions, each))
 
 
 async def _in_process(run: Run, where: Place, plan: Plan) -> None:
     for sessions in plan.in_process:
         each = _each(plan.turns, sessions)
         _tell("in-process", sessions, each)
-        _keep(run, await crowd.ask(where, sessions, each, plan.slots))
+        with _attempt(run, f"in-process, {sessions} sessions"):
+            _keep(run, await crowd.ask(where, sessions, each, plan.slots))
 
 
-async def _floor(where: Place, plan: Plan, found: Floor) -> Floor:
+async def _floor(where: Place, plan: Plan, run: Run, found: Floor) -> None:
     print(f"interruptions: {plan.calls} calls", flush=True)
-    await floor.interrupt(where, plan.calls, found)
+    with _attempt(run, "interruptions"):
+        await floor.interrupt(where, plan.calls, found)
     if plan.stories:
-        await floor.listen(where, plan.stories, found)
-    stack = where.world.stack
-    async with rooms.heard_as(stack, floor.SIGN):
+        with _attempt(run, "long answers"):
+            await floor.listen(where, plan.stories, found)
+    async with rooms.heard_as(where.world.stack, floor.SIGN):
         print(f"signs of attention: {plan.signs}", flush=True)
-        await floor.show_attention(where, plan.signs, found)
-    return found
+        with _attempt(run, "signs of attention"):
+            await floor.show_attention(where, plan.signs, found)
+
+
+@contextmanager
+def _attempt(run: Run, what: str) -> Iterator[None]:
+    """A case that breaks is told at the end, and does not take the others with it."""
+    try:
+        yield
+    except Exception as error:  # the outermost loop of the benchmark
+        traceback.print_exception(error)
+        run.failed.append(f"{what}: {type(error).__name__}")
 
 
 def _each(turns: int, sessions: int) -> int:

@@ -120,6 +120,8 @@ class Run:
     machine: dict[str, str] = field(default_factory=dict)
     answers: list[Answers] = field(default_factory=list)
     floor: Floor | None = None
+    failed: list[str] = field(default_factory=list)
+    """Cases that broke off."""
 
     def case(self, kind: str, sessions: int) -> Answers | None:
         """The answers of a case, if it was run and anybody got one."""
@@ -138,4 +140,5 @@ class Run:
             for one in kept["answers"]
         ]
         floor = Floor(**kept["floor"]) if kept["floor"] else None
-        return cls(kept["form"], kept["made"], kept["machine"], answers, floor)
+        made, machine = kept["made"], kept["machine"]
+        return cls(kept["form"], made, machine, answers, floor, kept["failed"])

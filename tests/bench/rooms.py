@@ -18,6 +18,7 @@ from tests.support.session_api import SessionApi
 from tests.support.stack import RunningStack, running_stack
 from tests.support.utterance import Spoken
 from tests.support.voices import speak
+from tests.support.waiting import until
 from visavis.session.v1 import session_pb2 as api
 from visavis_egress.conversation.config import PROFILES
 
@@ -141,20 +142,20 @@ class _Person:
         recording = one.caller.recording
         recording.tracks.clear()  # what nobody asks for any more costs time to search
         spoken = await one.caller.speak(await asyncio.to_thread(speak, question))
-        committed = await _committed(one, spoken)
-        if committed is None:
+        try:
+            committed = await _committed(one, spoken)
+            over = await one.over(committed.event.turn.turn, within_s=ANSWER_WITHIN_S)
+        except AssertionError:
             self._found.lost += 1
             return
-        number = committed.event.turn.turn
-        over = await one.over(number, within_s=60.0)
         await asyncio.sleep(BREATH_S)
-        self._found.cut_off += _cut_off(one, spoken)
+        self._found.cut_off += any(noted.stored < spoken.end for noted in _turns(one, spoken.start))
         heard = recording.first_audible_after(spoken.end)
-        if heard is None or not over.waterfall.HasField("handed_over"):
+        steps = seconds(over.waterfall)
+        if heard is None or not {"endpoint", "handed_over"} <= steps.keys():
             self._found.lost += 1
             return
-        engines = self._where.ledger.engines(one.session_id, number)
-        steps = seconds(over.waterfall)
+        engines = self._where.ledger.engines(one.session_id, over.turn)
         decided_s = committed.stored - spoken.end - words_waited_s(steps)
         turn = Turn(heard - spoken.end, decided_s, steps, engines)
         self._found.turns.append(numbers(turn))
@@ -176,19 +177,10 @@ def seconds(waterfall: api.Waterfall) -> dict[str, float]:
     }
 
 
-async def _committed(one: Talk, spoken: Spoken) -> Noted | None:
-    """The turn that holds the end of what was said; None: there is none in time."""
-    deadline = time.monotonic() + ANSWER_WITHIN_S
-    while time.monotonic() < deadline:
-        if found := next(iter(_turns(one, spoken.end)), None):
-            return found
-        await asyncio.sleep(0.02)
-    return None
-
-
-def _cut_off(one: Talk, spoken: Spoken) -> int:
-    """1 if something of it was taken for the whole."""
-    return int(any(noted.stored < spoken.end for noted in _turns(one, spoken.start)))
+async def _committed(one: Talk, spoken: Spoken) -> Noted:
+    """The turn that holds the end of what was said. AssertionError: there is none in time."""
+    await until(lambda: _turns(one, spoken.end), "a turn", within_s=ANSWER_WITHIN_S)
+    return _turns(one, spoken.end)[0]
 
 
 def _turns(one: Talk, since: float) -> Sequence[Noted]:
