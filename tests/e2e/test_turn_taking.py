@@ -174,7 +174,7 @@ async def _is_given_up(one: Talk) -> None:
     spoken = await one.ask("Tell me something about fruit.")
     draft = await _attempt(one.world, before)
     assert draft.is_draft
-    await one.ask("No, please tell me what a mouse is.")
+    await one.ask("And then I would like to know what a mouse is.")
     await until(draft.aborted.is_set, "the draft is stopped")
     outcome = await one.over(2)
     assert (outcome.step, outcome.heard_text) == (COMPLETED, MOUSE)
