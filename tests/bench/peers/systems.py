@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+from urllib.request import urlopen
 
 from livekit import api as livekit
 
@@ -268,6 +269,16 @@ async def visavis(server: LiveKitServer, setup: Setup, folder: Path) -> AsyncIte
                 yield Visavis(stack, client, setup)
             finally:
                 (folder / "visavis.log").write_text(stack.logs(1000))
+                (folder / "metrics.txt").write_text(await asyncio.to_thread(_metrics, stack))
+
+
+def _metrics(stack: RunningStack) -> str:
+    found = ""
+    for name in ("egress", "llm", "asr", "tts"):
+        url = str(stack.processes[name].ready_url).replace("/readyz", "/metrics")
+        with urlopen(url, timeout=5) as response:
+            found += response.read().decode()
+    return found
 
 
 def _scripted(setup: Setup) -> Mapping[str, str]:
