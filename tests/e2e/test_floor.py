@@ -182,14 +182,8 @@ async def test_a_notice_is_heard_to_its_end_and_calls_stop_it(world: World) -> N
         sid = one.session_id
         notice = await world.api.say(sid, NOTICE, uninterruptible=True)
         began = await _plays(one, 0.8)
-        world.model.replies.append(Reply("At nine."))
-        spoken = await one.ask(SHOP)
-        told, answered = await one.over(notice), await one.over(notice + 1)
-        assert (told.step, told.heard_text) == (COMPLETED, NOTICE)
-        assert (answered.origin, answered.step) == (api.TurnEvent.ORIGIN_SPEECH, COMPLETED)
-        assert answered.heard_text == "At nine."
+        await _asked_meanwhile(one, notice)
         words = await heard(one.caller, began - 0.2)
-        assert spoken.start < one.caller.recording.end
         assert word_error_rate(f"{NOTICE} At nine.", words) <= 0.2, words
         again = await world.api.say(sid, NOTICE, uninterruptible=True)
         await _plays(one, 0.5)
@@ -197,6 +191,23 @@ async def test_a_notice_is_heard_to_its_end_and_calls_stop_it(world: World) -> N
         stopped = await one.over(again)
         assert stopped.step == INTERRUPTED
         assert len(stopped.heard_text) < len(NOTICE)
+        # A session that is not to be interrupted says everything so.
+        await world.api.update(sid, turn_taking=api.TurnTaking(interruptible=False))
+        usual = await world.api.say(sid, NOTICE)
+        await _plays(one, 0.3)
+        await _asked_meanwhile(one, usual)
+
+
+async def _asked_meanwhile(one: Talk, notice: int) -> None:
+    """A question while a notice is read out: it is heard to its end, and then answered."""
+    one.world.model.replies.append(Reply("At nine."))
+    await one.ask(SHOP)
+    over = (noted.event.turn for noted in one.all(is_kind("turn")) if noted.event.turn.heard_text)
+    assert notice not in {turn.turn for turn in over}, "it was over already"
+    told, answered = await one.over(notice), await one.over(notice + 1)
+    assert (told.step, told.heard_text) == (COMPLETED, NOTICE)
+    assert (answered.origin, answered.step) == (api.TurnEvent.ORIGIN_SPEECH, COMPLETED)
+    assert answered.heard_text == "At nine."
 
 
 async def test_that_it_is_an_ai_is_heard_though_somebody_speaks(world: World) -> None:

@@ -139,8 +139,8 @@ async def _attempt(world: World, number: int) -> Request:
 
 
 async def test_an_answer_is_drafted_before_the_turn_is_over_or_not(world: World) -> None:
-    """Waits of 2.5 s, so that recognition is faster on any machine."""
-    wait = Duration(seconds=2, nanos=500_000_000)
+    """Waits of 2 s, so that recognition is faster on any machine."""
+    wait = Duration(seconds=2)
     taking = api.TurnTaking(min_delay=wait, mid_delay=wait, max_delay=wait)
     world.model.choose = _answer
     async with talk(world, overrides=api.SessionOverrides(turn_taking=taking)) as one:
