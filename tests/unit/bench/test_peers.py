@@ -116,10 +116,10 @@ def test_the_table_compares_with_the_better_of_the_peers() -> None:
 
 def test_the_peers_long_window_is_held_against_our_short_one() -> None:
     run = _run()
-    assert "30 s" not in table(run)
+    assert "window of 30 s" not in table(run)
     run.blocks.append(Block("visavis", "embedded", 1, [Turn(0.5, 0.3)]))
     run.blocks.append(Block("livekit", "embedded-30s", 1, [Turn(2.0, 0.3)]))
-    (line,) = [line for line in table(run).split("\n") if "30 s" in line]
+    (line,) = [line for line in table(run).split("\n") if "window of 30 s" in line]
     assert line.endswith("| 0.50 s (0.50) | 2.00 s (2.00) | 0.25 |")
 
 
