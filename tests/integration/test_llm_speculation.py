@@ -31,7 +31,7 @@ async def test_a_cancel_closes_the_stream_and_frees_the_slot(
         server.replies.append(reply)
         address = place.address
         for number in range(3):  # the second one waits for the slot, and is void by then
-            address.epoch = EPOCH + number
+            address.epoch, address.turn = EPOCH + number, number + 1
             messages = [pb.ChatMessage(role="user", content=str(number))]
             work = pb.GenerateWork(address=address, messages=messages, speculative=True)
             await place.give("llm", work)

@@ -81,9 +81,11 @@ class ServerProcess:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, SIGSTOP and SIGCONT among them; nothing if it has ended."""
+        """Send a signal; nothing if it has ended. After a SIGSTOP it has stopped."""
         if self._popen:
             self._popen.send_signal(number)
+        if self._popen and number is signal.SIGSTOP:
+            os.waitid(os.P_PID, self._popen.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL after `stop_timeout_s`; returns when it has ended."""

@@ -1,5 +1,6 @@
 """Answers how likely a person has finished, beside the queue of work: worthless when late."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -41,11 +42,13 @@ class Scorer:
         if not self._slots:
             yield
             return
-        await self._warm()
         subscription = await bus.serve(subjects.score("*"), self.answer, queue=QUEUE)
+        warming = asyncio.create_task(self._warm(), name="warming the scorer")
         try:
             yield
         finally:
+            warming.cancel()
+            await asyncio.gather(warming, return_exceptions=True)
             await subscription.aclose()
 
     async def _warm(self) -> None:

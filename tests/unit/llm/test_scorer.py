@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from tests.support.memory_bus import MemoryBus
 from tests.support.openai_server import OpenAIServer
+from tests.support.waiting import until
 from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis_llm import openai_chat, scorer
 from visavis_llm.engine import ModelError
@@ -61,14 +62,14 @@ async def test_each_request_is_answered_by_one_worker() -> None:
     for model in models:
         model.go.set()
     async with Scorer(models[0], 1).serving(bus), Scorer(models[1], 1).serving(bus):
+        await until(lambda: all(model.asked for model in models), "both servers are warm")
         for _ in range(4):
             await bus.request(subjects.score("s1"), asked().data, timeout_s=1)
-    # One of the three at the start, to warm the server.
     assert [model.asked for model in models] == [3, 3]
 
 
 @pytest.mark.parametrize(("late", "tries"), [(0, 1), (2, 3), (9, scorer.WARM_TRIES)])
-async def test_a_cold_server_is_warmed_before_the_first_question(late: int, tries: int) -> None:
+async def test_a_cold_server_is_warmed_at_the_start(late: int, tries: int) -> None:
     class Cold(FakeChatModel):
         asked = 0
 
@@ -80,6 +81,8 @@ async def test_a_cold_server_is_warmed_before_the_first_question(late: int, trie
 
     model = Cold("")
     async with Scorer(model, 1).serving(MemoryBus()):
+        await until(lambda: model.asked == tries, "the server was asked")
+        await asyncio.sleep(0.01)
         assert model.asked == tries
 
 
