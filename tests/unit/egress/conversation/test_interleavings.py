@@ -17,7 +17,7 @@ from visavis_egress.conversation.turns import Recovered, Turn
 
 # Derandomised: the same examples on every machine, so that a red build can be repeated.
 PROFILE = settings(
-    max_examples=200,
+    max_examples=500,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
