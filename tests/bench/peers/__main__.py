@@ -149,7 +149,7 @@ async def measure(options: argparse.Namespace) -> Run:
     run = Run(time.strftime("%Y-%m-%d %H:%M"), described(), os.getloadavg()[0])
     async with AsyncExitStack() as stack:
         folder = Path(options.folder or stack.enter_context(_scratch()))
-        folder.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         livekit = await stack.enter_async_context(running_livekit())
         layout = LocalStack.create(folder, {})
         server = layout.process("model-server")
