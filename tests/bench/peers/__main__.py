@@ -10,6 +10,7 @@ import asyncio
 import json
 import math
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -226,6 +227,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Measure, print, keep."""
     options = arguments()
+    for told in (signal.SIGTERM, signal.SIGHUP):
+        # As Ctrl-C: what was started is stopped.
+        signal.signal(told, lambda *_: signal.raise_signal(signal.SIGINT))
     if options.show:
         run = Run.from_json(json.loads(options.json.read_text()))
     else:

@@ -216,7 +216,8 @@ class Answer:
     @property
     def is_interruptible(self) -> bool:
         """Speech of the person may stop it now."""
-        return len(self.heard) >= self._protected
+        is_whole = bool(self._protected) and self._protected >= len(self.input_text)
+        return not is_whole and len(self.heard) >= self._protected
 
     @property
     def rest_s(self) -> float:
