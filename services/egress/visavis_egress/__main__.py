@@ -10,6 +10,7 @@ from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis.session.v1 import session_pb2 as api
 from visavis_egress.audio_only import AudioOnlyAvatar
 from visavis_egress.avatar import Avatar, Identity, OnLost
+from visavis_egress.conversation.config import Timing
 from visavis_egress.holder import Hall
 from visavis_egress.journal import Journal
 from visavis_egress.lease import Lease, LeaseTimes
@@ -62,6 +63,7 @@ def main() -> None:
             partial(_identity, settings),
             instance=f"{socket.gethostname()}-{os.getpid()}",
             lease_times=LeaseTimes(settings.lease_s),
+            timing=Timing(speculations_a_session=0) if settings.stateful_model else Timing(),
         )
         try:
             await Worker(hall, settings.slots).run(stopping)

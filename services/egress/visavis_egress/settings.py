@@ -51,6 +51,8 @@ class Settings(ServiceSettings):
     """Ask the language model whether the person has finished; without it punctuation counts."""
     sound_scorer: bool = Field(True, validation_alias="VISAVIS_SOUND_SCORER")
     """Ask smart-turn (in this process, 50 ms of computing a pause) the same about the sound."""
+    stateful_model: bool = Field(False, validation_alias="VISAVIS_STATEFUL_MODEL")
+    """The language model acts or remembers: it is asked only for turns that are over and stored."""
 
     @model_validator(mode="after")
     def _avatar_is_complete(self) -> "Settings":

@@ -22,7 +22,7 @@ VENDOR_URL = "VISAVIS_LIVEKIT_VENDOR_URL"
 OPTIONAL = (
     *(CONSOLE, INGRESS, VENDOR_URL, "VISAVIS_AVATAR", "SPATIUS_REGION"),
     *("VISAVIS_SESSION_SLOTS", "VISAVIS_LEASE_SECONDS"),
-    *("VISAVIS_TEXT_SCORER", "VISAVIS_SOUND_SCORER"),
+    *("VISAVIS_TEXT_SCORER", "VISAVIS_SOUND_SCORER", "VISAVIS_STATEFUL_MODEL"),
 )
 
 
@@ -58,6 +58,12 @@ def test_each_scorer_of_the_turns_end_can_be_switched_off(monkeypatch: pytest.Mo
     assert (load(Settings).text_scorer, load(Settings).sound_scorer) == (False, True)
     monkeypatch.setenv("VISAVIS_SOUND_SCORER", "0")
     assert not load(Settings).sound_scorer
+
+
+def test_a_model_may_be_said_to_be_stateful(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not load(Settings).stateful_model
+    monkeypatch.setenv("VISAVIS_STATEFUL_MODEL", "1")
+    assert load(Settings).stateful_model
 
 
 @pytest.mark.parametrize("name", [*NEEDED, *VENDOR])
