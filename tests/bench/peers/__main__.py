@@ -147,6 +147,10 @@ async def measure(options: argparse.Namespace) -> Run:
     for name in ("livekit", "pipecat"):
         if name in options.systems:
             environment(f"peers_{name}")
+    if running := asyncio.current_task():
+        for told in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # What was started is stopped.
+            asyncio.get_running_loop().add_signal_handler(told, running.cancel)
     run = Run(time.strftime("%Y-%m-%d %H:%M"), described(), os.getloadavg()[0])
     async with AsyncExitStack() as stack:
         folder = Path(options.folder or stack.enter_context(_scratch()))
@@ -227,9 +231,6 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Measure, print, keep."""
     options = arguments()
-    for told in (signal.SIGTERM, signal.SIGHUP):
-        # As Ctrl-C: what was started is stopped.
-        signal.signal(told, lambda *_: signal.raise_signal(signal.SIGINT))
     if options.show:
         run = Run.from_json(json.loads(options.json.read_text()))
     else:
