@@ -54,6 +54,9 @@ class Timing:
     """With less than this unheard, an "okay" is the reply to what the avatar has said."""
     held_s: float = 20.0
     """Silence after which a button is taken to be up, in push-to-talk."""
+    draft_wait_s: float = 0.1
+    """So long the words' score is waited for before they are answered: asked together, the model
+    server makes both late; and words that are going on need no answer yet."""
     speaks_on_s: float = 1.0
     """Further speech that voids what was begun on the words before it."""
     speculations_a_turn: int = 4

@@ -22,7 +22,7 @@ class Drafting:
         if outcome:
             out += self._dialogue.drop_draft(outcome)
         words = self._recognition.words
-        if words and may_begin and self._may_begin:
+        if words and may_begin and self._may_begin and self._recognition.are_worth_answering(now):
             self._of_this_turn += 1
             self._of_this_session += 1
             out += self._dialogue.speculate(Turn(turn, Origin.SPEECH, words, Anchors(now)), now)

@@ -10,7 +10,7 @@ from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
 from visavis_egress.conversation.commands import Command
 from visavis_egress.conversation.config import RATE_IN_HZ, Timing, TurnTaking
-from visavis_egress.conversation.endpointing import Evidence, Score, wait_s
+from visavis_egress.conversation.endpointing import TEXT_GOING_ON, Evidence, Score, wait_s
 from visavis_egress.conversation.listening import Ear
 
 _SCORED_BYTES = 8 * RATE_IN_HZ * 2
@@ -106,6 +106,17 @@ class Recognition:
         texts = [part.text for part in (*self._parts, self._open)]
         known = [text for text in texts if text is not None]
         return " ".join(filter(None, known)) if len(known) == len(texts) else None
+
+    def are_worth_answering(self, now: float) -> bool:
+        """The words, which are known, may be all: their score or the silence says so, or is late."""
+        assert self._open
+        score = self._open.text_score
+        if self.taking.manual:
+            return True
+        if score.is_pending:
+            return now - self._open.text_at >= self._timing.draft_wait_s
+        is_going_on = score.value is not None and score.value < TEXT_GOING_ON
+        return not is_going_on or self._ear.silence_s(now) >= self.taking.mid_delay_s
 
     @property
     def words_so_far(self) -> str:

@@ -184,11 +184,13 @@ class Stage:
         return self.feed(on.Transcribed(self.snapshots[-1].revision, text))
 
     def say_so_far(self, text: str, speech_s: float = 1.0) -> int:
-        """The person pauses, and what was said so far is known: its revision."""
+        """The person pauses; what was said so far is known, and may be all of it: its revision."""
         self.voice(speech_s)
         self.silence(0.13)
         self.understand(text)
-        return self.snapshots[-1].revision
+        revision = self.snapshots[-1].revision
+        self.feed(on.TextScored(revision, 0.3))
+        return revision
 
     def decide(self, revision: int) -> None:
         """The scorers are sure, and silence goes on."""

@@ -35,6 +35,28 @@ def assert_nothing_was_told(stage: Stage) -> None:
     assert not stage.all(do.EndAudio)
 
 
+def test_the_words_score_is_waited_for_a_tenth_of_a_second() -> None:
+    stage = eager()
+    stage.voice(1)
+    stage.silence(0.13)
+    stage.understand("What is it?")
+    assert not stage.all(do.Generate)
+    stage.wait(TIMING.draft_wait_s + 0.01)
+    assert stage.last(do.Generate).speculative
+
+
+def test_words_that_are_going_on_are_answered_only_after_a_longer_silence() -> None:
+    stage = eager()
+    stage.voice(1)
+    stage.silence(0.13)
+    stage.understand("What is")
+    stage.feed(on.TextScored(stage.snapshots[-1].revision, 0.01))
+    stage.silence(EAGER.mid_delay_s - 0.2)
+    assert not stage.all(do.Generate)
+    stage.silence(0.2)
+    assert stage.last(do.Generate).speculative
+
+
 def test_the_text_at_the_dip_is_answered_at_once_and_says_so() -> None:
     stage = eager()
     stage.say_so_far("What is it?")
@@ -144,6 +166,7 @@ def test_other_words_void_it_at_once_and_nothing_of_it_is_ever_told() -> None:
     cancel, counted = subjects.epoch(1, 2), do.CountSpeculation(old, Speculation.CHANGED)
     kinds = [type(command) for command in out]
     assert out[kinds.index(do.Cancel) :][:2] == [do.Cancel(cancel), counted]
+    stage.feed(on.TextScored(revision, 0.3))
     assert stage.last(do.Generate).epoch == cancel
     assert stage.last(do.Generate).messages[-1] == ("user", "What is it?")
     for event in (
