@@ -108,7 +108,7 @@ class Recognition:
         return " ".join(filter(None, known)) if len(known) == len(texts) else None
 
     def are_worth_answering(self, now: float) -> bool:
-        """The words, which are known, may be all: their score is late, or it or the silence says so."""
+        """The words may be all: their score is late, or it or the silence says so."""
         assert self._open
         score = self._open.text_score
         if self.taking.manual:
