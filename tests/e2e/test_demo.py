@@ -56,7 +56,10 @@ async def test_the_demo_holds_its_conversation_and_says_that_all_was_well() -> N
     assert said.count("endpoint decided") == said.count("first sound (caller)") + 1 == 6
     for row in ("voice-to-voice", "word error rate"):
         assert re.search(rf"^  {row} .*\d", said, re.MULTILINE), said
-    assert "counted 4 chat requests for 4 generated answers" in " ".join(said.split())
+    # Answers that were begun on other words count too.
+    counted = re.search(r"counted (\d+) chat requests for 4 generated", " ".join(said.split()))
+    assert counted, said
+    assert int(counted[1]) >= 4
     assert "VISAVIS_LLM_BASE_URL, VISAVIS_LLM_MODEL, VISAVIS_LLM_API_KEY" in " ".join(said.split())
     assert "Traceback" not in said
 
