@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import deque
-from contextlib import suppress
 
 import numpy as np
 
+from visavis_egress.ending import ended
 from visavis_egress.room import AvatarPlayed, AvatarPlays, Room, RoomListener, Voice
 from visavis_runtime.subjects import SPEECH_RATE_HZ
 
@@ -60,9 +60,7 @@ class AudioOnlyAvatar:
         if self._voice:
             self._voice.clear()
         if self._pump_task:
-            self._pump_task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._pump_task
+            await ended([self._pump_task])
 
     async def _pump(self, voice: Voice) -> None:
         while True:

@@ -240,10 +240,16 @@ def room_fact(event: RoomEvent) -> on.Event:
     return _ROOM_FACTS[type(event)](event)
 
 
+_MOST_OF_AN_END_MARK = 500
+"""Bytes; what is longer is sound, and there are ten of those a second."""
+
+
 def account(message: Message, waste: Waste) -> None:
     """Note how long an engine took for a result. Raises DecodeError."""
     kind, stage = message.subject.split(".")[1:3]
     if kind == "speech":
+        if len(message.data) > _MOST_OF_AN_END_MARK:
+            return
         piece = pb.Speech.FromString(message.data)
         if piece.HasField("end"):
             waste.spoken(piece.address.epoch, piece.sentence, _seconds(piece.end.took))

@@ -3,10 +3,10 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Protocol
 
 from visavis_egress.avatar import Avatar, OnLost
+from visavis_egress.ending import ended
 from visavis_egress.errors import AvatarError, AvatarTrouble, AvatarUnavailable, RoomUnavailable
 from visavis_egress.room import RoomEvent
 from visavis_runtime import log
@@ -71,9 +71,7 @@ class Seat:
 
     async def aclose(self) -> None:
         """Let the avatar go."""
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await ended([self._task])
 
     async def _act(self, act: Callable[[Avatar], Awaitable[None]]) -> None:
         if not self._seated:

@@ -78,7 +78,7 @@ class Session:
         self._microphone = bytearray()
         self._tasks: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        answering, bind = (lambda: conversation.answering), self._room.bind
+        answering, bind = (lambda: conversation.stoppable), self._room.bind
         self.control = Control(self._bus, self._id, self.feed, self._over, answering, bind)
         self._log = logger.bind(session=self._id, generation=parts.lease.generation)
         self._writes = Lane("journal", self._on_write_error, self._crash)

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from visavis_egress.mel import RATE_HZ, log_mel
 from visavis_egress.telemetry import SCORE_SECONDS
+from visavis_runtime import log
+
+logger = log.get(__name__)
 
 _SHA256 = "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f"
 _SAMPLES = 8 * RATE_HZ
@@ -50,7 +53,11 @@ class SmartTurn:
         computing = self._pool.submit(self.probability, pcm)
         # Counted until the thread is through with it: the caller may be cancelled before.
         computing.add_done_callback(lambda _: self._room.release())
-        found = await asyncio.wrap_future(computing)
+        try:
+            found = await asyncio.wrap_future(computing)
+        except Exception:  # the outermost of the thread: a library may raise anything
+            logger.exception("smart_turn.failed")
+            return None
         SCORE_SECONDS.labels("sound", "scored").observe(time.monotonic() - started)
         return found
 

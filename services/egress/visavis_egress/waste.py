@@ -5,6 +5,9 @@ from collections import defaultdict
 from visavis_egress import telemetry
 from visavis_egress.conversation.commands import CountSpeculation, Speculation
 
+_KEPT = 8
+"""Attempts that may still be of interest."""
+
 
 class Waste:
     """One session's account. An attempt's seconds are kept until it is known what became of it."""
@@ -38,6 +41,9 @@ class Waste:
         newest = max(self._recognising, default=0)
         _count("asr", sum(took for one, took in self._recognising.items() if one != newest))
         self._recognising.clear()
+        for kept in (self._generating, self._speaking):
+            for epoch in sorted(kept)[:-_KEPT]:
+                del kept[epoch]
 
     def judged(self, command: CountSpeculation) -> None:
         """It is known what became of an attempt; lower ones are of no interest any more."""

@@ -89,3 +89,16 @@ def test_another_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smart_turn, "find_spec", lambda _: None)
     with pytest.raises(RuntimeError, match="pipecat-ai: missing"):
         bundled_model()
+
+
+async def test_a_library_that_fails_leaves_no_score_and_room_for_the_next(
+    model: SmartTurn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: bytes) -> float:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(model, "probability", fail)
+    for _ in range(smart_turn.MAX_WAITING + 1):
+        assert await model.score(bytes(RATE_HZ)) is None
+    monkeypatch.undo()
+    assert await model.score(bytes(RATE_HZ)) is not None

@@ -221,7 +221,9 @@ class Answer:
 
     @property
     def rest_s(self) -> float:
-        """Sound that was not heard; more may come while it is not complete."""
+        """Sound that was not heard; endless while the answer is made, or nothing was heard."""
+        if not self.is_complete or not self.heard:
+            return float("inf")
         there_s = sum(sentence.duration_s for sentence in self.sentences)
         return there_s - self._play.position_s
 

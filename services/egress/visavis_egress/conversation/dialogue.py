@@ -73,11 +73,9 @@ class Dialogue:
         return self._stop is not None and not (self._stop.is_final or self._stop.goes_on)
 
     @property
-    def paused_rest_s(self) -> float:
-        """How much was not heard of what was begun; endless while it is still being made."""
-        answer = self._stop.answer if self._stop else None
-        is_begun = answer and answer.is_complete and answer.heard
-        return answer.rest_s if answer and is_begun else float("inf")
+    def interrupted(self) -> Answer | None:
+        """The answer that is being said or made, or was stopped and may go on."""
+        return self._stop.answer if self._stop and not self._stop.is_final else self.answer
 
     @property
     def has_work(self) -> bool:

@@ -31,19 +31,19 @@ class Floor:
         """What was said leaves the floor to the avatar."""
         if not heard.text or self._recognition.taking.manual:
             return not heard.text  # who presses a button wants the turn
-        dialogue = self._dialogue
-        if dialogue.is_paused:
-            return self._is_sign(heard.text, heard.longest_burst_s)
-        if not dialogue.answer:
+        if not self._dialogue.interrupted:
             return False
         is_noise = heard.longest_burst_s < self._timing.short_word_s
-        return is_noise or is_backchannel(heard.text)
+        if is_noise and not self._dialogue.is_paused:
+            return True
+        return self._is_sign(heard.text, heard.longest_burst_s)
 
     def _is_sign(self, words: str, burst_s: float) -> bool:
         """A sign of attention, and not the reply to the question that the avatar ended with."""
         if burst_s >= self._timing.surely_a_turn_s or not is_backchannel(words):
             return False
-        return self._dialogue.paused_rest_s > self._timing.reply_s or not words
+        answer = self._dialogue.interrupted
+        return not words or not answer or answer.rest_s > self._timing.reply_s
 
     def _is_speaking(self, now: float) -> bool:
         return self._ear.is_open and self._ear.silence_s(now) <= self._timing.burst_gap_s
@@ -75,23 +75,23 @@ class Floor:
         return since is not None and now - since < self._timing.echo_guard_s
 
     def _judge(self, now: float) -> list[Command]:
-        if not self._dialogue.is_paused:
-            return []
-        if self._recognition.is_idle:
+        """What was stopped ends for good, or goes on; what was no turn is soon forgotten."""
+        is_paused = self._dialogue.is_paused
+        if is_paused and self._recognition.is_idle:
             return self._dialogue.resume()
-        if self._recognition.taking.manual:
-            return []  # the button says when it is over
+        if not self._dialogue.interrupted or self._recognition.taking.manual:
+            return []  # with push-to-talk the button says when it is over
         words, burst_s = self._recognition.words, self._ear.longest_burst_s
-        if burst_s >= self._timing.surely_a_turn_s:
+        if is_paused and burst_s >= self._timing.surely_a_turn_s:
             return self._dialogue.interrupt(now)
         if words is None:
             return []
         if not self._is_sign(words, burst_s):
-            return self._dialogue.interrupt(now)
+            return self._dialogue.interrupt(now) if is_paused else []
         if self._ear.silence_s(now) < self._recognition.taking.min_delay_s:
             return []
         self._recognition.forget()
-        return self._dialogue.resume()
+        return self._dialogue.resume() if is_paused else []
 
     def _duck(self, now: float) -> list[Command]:
         answer = self._dialogue.answer

@@ -111,6 +111,11 @@ class Conversation:
         return self._dialogue.answer.turn if self._dialogue.answer else None
 
     @property
+    def stoppable(self) -> int | None:
+        """The turn whose answer would be stopped now: running, or paused and perhaps going on."""
+        return self._dialogue.interrupted.turn if self._dialogue.interrupted else None
+
+    @property
     def epoch(self) -> int:
         """The epoch of the running answer; 0 while there is none."""
         return self._dialogue.answer.epoch if self._dialogue.answer else 0
@@ -298,8 +303,8 @@ class Conversation:
         return []
 
     def _on_transcribed(self, event: on.Transcribed, now: float) -> list[Command]:
-        out = self._recognition.transcribed(event, self._dialogue.last_said, now)
-        return self._interim() + out if out else []
+        asked = self._recognition.transcribed(event, self._dialogue.last_said, now)
+        return [*(self._interim() if self._recognition.words else []), *asked]
 
     def _on_transcribe_failed(self, event: on.TranscribeFailed, _now: float) -> list[Command]:
         self._recognition.failed(event.revision, event.code)

@@ -236,6 +236,10 @@ class Recognition:
         snapshot.confidence = event.confidence
         if snapshot is not self._open or not snapshot.text or self.taking.manual:
             return []
+        if not self.taking.speculation:
+            # A model that acts or remembers is asked nothing before the turn is stored.
+            self.text_scored(event.revision, snapshot.text_score.value)
+            return []
         return [do.ScoreText(snapshot.revision, self.words or snapshot.text, before)]
 
     def failed(self, revision: int, code: str) -> None:

@@ -1,6 +1,7 @@
 """How long a silence has to be, by what is known of the words and of the sound."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -166,7 +167,7 @@ def test_scores_that_never_come_end_no_turn_and_hold_none_up(which: tuple[int, .
 
 
 def test_punctuation_stands_in_for_a_score_of_the_words_that_is_late() -> None:
-    stage, ended_at = spoken()
+    stage, ended_at = spoken(replace(TAKING, speculation=True))
     stage.silence(0.7)
     stage.feed(on.SoundScored(stage.snapshots[-1].revision, 0.0))
     stage.feed(on.Transcribed(stage.snapshots[-1].revision, "What is it?"))
@@ -174,6 +175,14 @@ def test_punctuation_stands_in_for_a_score_of_the_words_that_is_late() -> None:
     stage.silence(TIMING.score_timeout_s - 0.05)
     assert not stage.all(do.Commit)  # the mean delay is over, and the score may still come
     assert waited(stage, ended_at) == pytest.approx(known_at - ended_at + 0.3, abs=0.04)
+
+
+def test_a_model_that_acts_is_not_asked_for_a_score_and_none_is_waited_for() -> None:
+    stage, ended_at = spoken()
+    stage.feed(on.SoundScored(stage.snapshots[-1].revision, 0.0))
+    stage.feed(on.Transcribed(stage.snapshots[-1].revision, "What is it?"))
+    assert waited(stage, ended_at) == pytest.approx(0.8, abs=0.04)
+    assert not stage.all(do.ScoreText)
 
 
 def test_a_text_that_never_comes_is_a_failure_and_not_a_wait() -> None:
