@@ -283,25 +283,6 @@ def test_an_okay_with_less_than_a_second_to_go_is_the_reply(stage: Stage) -> Non
     assert stage.last(do.Commit).text == "Okay."
 
 
-def test_a_short_yes_that_stops_nothing_is_the_reply_as_well(stage: Stage) -> None:
-    stage.speaking(seconds=4.0)
-    stage.wait(2.8)
-    stage.voice(0.16)
-    stage.silence(0.13)
-    assert not stage.all(do.StopAudio)
-    stage.recognise("Yes.")
-    stage.silence(0.3)
-    assert stage.last(do.Commit).text == "Yes."
-
-
-def test_what_is_paused_can_still_be_stopped_by_a_call(stage: Stage) -> None:
-    paused(stage)
-    assert (stage.brain.answering, stage.brain.stoppable) == (None, 1)
-    stage.feed(on.InterruptRequested())
-    assert stage.brain.stoppable is None
-    assert stage.last(do.RecordOutcome).interrupted
-
-
 def test_a_noise_with_less_than_a_second_to_go_is_no_reply(stage: Stage) -> None:
     paused(stage, at_s=3.1, seconds=4.0)
     stage.understand("")

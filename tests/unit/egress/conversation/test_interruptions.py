@@ -269,3 +269,24 @@ def test_the_answer_goes_on_when_its_person_is_replaced(stage: Stage) -> None:
     stage.feed(on.PersonJoined())
     assert stage.all(do.RecordResumed)
     assert not stage.all(do.RecordOutcome)
+
+
+def test_a_short_yes_that_stops_nothing_is_the_reply_as_well(stage: Stage) -> None:
+    stage.speaking(seconds=4.0)
+    stage.wait(2.8)
+    stage.voice(0.16)
+    stage.silence(0.13)
+    assert not stage.all(do.StopAudio)
+    stage.recognise("Yes.")
+    stage.silence(0.3)
+    assert stage.last(do.Commit).text == "Yes."
+
+
+def test_what_is_paused_can_still_be_stopped_by_a_call(stage: Stage) -> None:
+    stage.speaking()
+    stage.voice(0.5)
+    stage.feed(on.PlaybackFinished(1.0, interrupted=True))
+    assert (stage.brain.answering, stage.brain.stoppable) == (None, 1)
+    stage.feed(on.InterruptRequested())
+    assert stage.brain.stoppable is None
+    assert stage.last(do.RecordOutcome).interrupted
