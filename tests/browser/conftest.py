@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from playwright.async_api import Browser
 
+from tests.browser.chrome import chrome
 from tests.browser.stage import Stage, running_stage
 from tests.support.servers import running_livekit
 from visavis_local.page import build_page
@@ -39,3 +41,10 @@ async def stage(whole_stage: Stage) -> AsyncIterator[Stage]:
     """The same, with nobody on it."""
     yield whole_stage
     await whole_stage.clear()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """One browser for all tests of a file, with a beeping microphone."""
+    async with chrome() as one:
+        yield one

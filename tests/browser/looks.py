@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from visavis_local.page import install_packages
 
@@ -15,6 +15,11 @@ NARROWEST = 320
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 # The last transition of the style sheet takes half a second; a picture of its middle shows nothing.
 SETTLED = "() => document.getAnimations().every(one => one.effect.getTiming().iterations !== 1)"
+
+
+async def shows(page: Page, state: str) -> None:
+    """Wait until the page is in this state."""
+    await expect(page.locator("body")).to_have_attribute("data-state", state, timeout=10_000)
 
 
 async def photograph(page: Page, folder: Path, name: str) -> None:

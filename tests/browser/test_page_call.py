@@ -8,8 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.chrome import chrome
-from tests.browser.looks import photograph
+from tests.browser.looks import photograph, shows
 from tests.browser.proxy import line_to
 from tests.browser.stage import Stage
 
@@ -44,13 +43,6 @@ export class AvatarPlayer {
 """
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """One browser for all, with a beeping microphone."""
-    async with chrome() as one:
-        yield one
-
-
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: Browser, stage: Stage) -> AsyncIterator[Page]:
     """The page before anything was pressed; whatever it logs as an error fails the test."""
@@ -63,13 +55,9 @@ async def page(browser: Browser, stage: Stage) -> AsyncIterator[Page]:
     assert errors == []
 
 
-async def _is(page: Page, state: str) -> None:
-    await expect(page.locator("body")).to_have_attribute("data-state", state, timeout=10_000)
-
-
 async def _start(page: Page) -> None:
     await page.get_by_role("button", name="Start talking").click()
-    await _is(page, "listening")
+    await shows(page, "listening")
 
 
 async def _until(condition: str, page: Page) -> None:
@@ -96,7 +84,7 @@ async def test_the_avatar_is_heard_and_its_mouth_moves(page: Page, stage: Stage)
 
 async def test_the_keyboard_alone_is_enough(page: Page, stage: Stage) -> None:
     await page.get_by_role("button", name="Start talking").press("Enter")
-    await _is(page, "listening")
+    await shows(page, "listening")
     await expect(page.get_by_role("button", name="Microphone")).to_be_focused()
     await page.get_by_label("Type to the avatar").fill("Good evening")
     await page.keyboard.press("Enter")
@@ -105,11 +93,11 @@ async def test_the_keyboard_alone_is_enough(page: Page, stage: Stage) -> None:
         while stage.puppet.chats != ["Good evening"]:
             await asyncio.sleep(0.02)
     await stage.puppet.be("speaking")
-    await _is(page, "speaking")
+    await shows(page, "speaking")
     await page.keyboard.press("Escape")
     await _called(stage, "visavis.interrupt")
     await page.get_by_role("button", name="End", exact=True).press("Enter")
-    await _is(page, "ended")
+    await shows(page, "ended")
     await expect(page.get_by_role("button", name="Talk again")).to_be_focused()
     await expect(page.get_by_text("Good evening")).to_be_visible()
 
@@ -130,10 +118,10 @@ async def test_the_microphone_can_be_switched_off(page: Page) -> None:
     microphone = page.get_by_role("button", name="Microphone")
     await expect(microphone).to_have_attribute("aria-pressed", "true")
     await microphone.click()
-    await _is(page, "microphone-off")
+    await shows(page, "microphone-off")
     await expect(microphone).to_have_attribute("aria-pressed", "false")
     await microphone.click()
-    await _is(page, "listening")
+    await shows(page, "listening")
 
 
 async def test_another_character_and_another_conversation(page: Page, stage: Stage) -> None:
@@ -143,16 +131,16 @@ async def test_another_character_and_another_conversation(page: Page, stage: Sta
     assert stage.asked[-1]["room_config"]["agents"] == [{"agent_name": "ada"}]
     await page.get_by_role("button", name="End", exact=True).click()
     await page.get_by_role("button", name="Talk again").click()
-    await _is(page, "listening")
+    await shows(page, "listening")
     assert len(stage.asked) == 2
 
 
 async def test_a_full_server_is_tried_again_by_itself(page: Page, stage: Stage) -> None:
     stage.refuse = (503, {"Retry-After": "2"})
     await page.get_by_role("button", name="Start talking").click()
-    await _is(page, "full")
+    await shows(page, "full")
     stage.refuse = None
-    await _is(page, "listening")
+    await shows(page, "listening")
 
 
 async def test_a_broken_connection_is_told_and_comes_back(
@@ -164,7 +152,7 @@ async def test_a_broken_connection_is_told_and_comes_back(
         await stage.puppet.say("a1", "Where were we?", seconds=0.2)
         await stage.puppet.be("listening")
         line.cut()
-        await _is(page, "reconnecting")
+        await shows(page, "reconnecting")
         await photograph(page, screenshots, "reconnecting")
         line.restore()
         await expect(page.locator("body")).to_have_attribute(
@@ -173,7 +161,7 @@ async def test_a_broken_connection_is_told_and_comes_back(
         await stage.puppet.say("a2", "Here we are.", seconds=0.2)
         await expect(page.get_by_text("Here we are.")).to_be_visible()
         await page.get_by_role("button", name="End", exact=True).click()
-        await _is(page, "ended")
+        await shows(page, "ended")
 
 
 async def test_an_agent_that_goes_away_with_its_room(page: Page, stage: Stage) -> None:
@@ -184,7 +172,7 @@ async def test_an_agent_that_goes_away_with_its_room(page: Page, stage: Stage) -
     async with api.LiveKitAPI(server.url, server.api_key, server.api_secret) as livekit:
         name = stage.puppet.caller.room.name
         await livekit.room.delete_room(api.DeleteRoomRequest(room=name))
-    await _is(page, "ended")
+    await shows(page, "ended")
 
 
 async def test_the_vendors_face_in_our_room(page: Page, stage: Stage, screenshots: Path) -> None:

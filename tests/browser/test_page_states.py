@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.chrome import chrome
-from tests.browser.looks import photograph
+from tests.browser.looks import photograph, shows
 from tests.browser.stage import Stage
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120), pytest.mark.slow]
@@ -19,32 +19,28 @@ async def _open(browser: Browser, stage: Stage) -> Page:
     return page
 
 
-async def _is(page: Page, state: str) -> None:
-    await expect(page.locator("body")).to_have_attribute("data-state", state, timeout=10_000)
-
-
 async def test_a_call_from_beginning_to_end(stage: Stage, screenshots: Path) -> None:
     async with chrome() as browser:
         page = await _open(browser, stage)
         await expect(page.get_by_text("an AI, not with a person")).to_be_visible()
         await photograph(page, screenshots, "ready")
         await page.get_by_role("button", name="Start talking").click()
-        await _is(page, "listening")
+        await shows(page, "listening")
         await photograph(page, screenshots, "listening")
         puppet = stage.puppet
         await puppet.be("initializing")
-        await _is(page, "connecting")
+        await shows(page, "connecting")
         await photograph(page, screenshots, "connecting")
         await puppet.be("listening")
         await page.get_by_role("button", name="Microphone").click()
-        await _is(page, "microphone-off")
+        await shows(page, "microphone-off")
         await photograph(page, screenshots, "microphone-off")
         await page.get_by_role("button", name="Microphone").click()
         await puppet.hear("p1", "What is worth knowing about", final=False)
         await expect(page.locator(".caption.interim")).to_be_visible()
         await puppet.hear("p1", "What is worth knowing about the moon?")
         await puppet.be("thinking")
-        await _is(page, "thinking")
+        await shows(page, "thinking")
         await photograph(page, screenshots, "thinking")
         words = (
             "The moon goes around us once in twenty-seven days, and it always shows us the same "
@@ -55,12 +51,12 @@ async def test_a_call_from_beginning_to_end(stage: Stage, screenshots: Path) -> 
         await puppet.hear("p2", "Why does it always show the same face?")
         answer = "Because it turns around itself exactly as fast as around us."
         speaking = asyncio.create_task(puppet.say("a2", answer, seconds=6.0))
-        await _is(page, "speaking")
+        await shows(page, "speaking")
         await expect(page.get_by_text(answer)).to_be_visible()
         await photograph(page, screenshots, "speaking")
         await speaking
         await page.get_by_role("button", name="End", exact=True).click()
-        await _is(page, "ended")
+        await shows(page, "ended")
         await photograph(page, screenshots, "ended")
         assert puppet.calls == ["visavis.end"]
 
@@ -69,7 +65,7 @@ async def test_without_a_microphone(stage: Stage, screenshots: Path) -> None:
     async with chrome(deny=True) as browser:
         page = await _open(browser, stage)
         await page.get_by_role("button", name="Start talking").click()
-        await _is(page, "microphone-denied")
+        await shows(page, "microphone-denied")
         await photograph(page, screenshots, "microphone-denied")
         await page.get_by_label("Type to the avatar").fill("Can you read me?")
         await page.keyboard.press("Enter")
@@ -77,7 +73,7 @@ async def test_without_a_microphone(stage: Stage, screenshots: Path) -> None:
     async with chrome(device=False) as browser:
         page = await _open(browser, stage)
         await page.get_by_role("button", name="Start talking").click()
-        await _is(page, "no-microphone")
+        await shows(page, "no-microphone")
         await photograph(page, screenshots, "no-microphone")
 
 
@@ -86,14 +82,14 @@ async def test_without_a_place_or_with_a_wrong_link(stage: Stage, screenshots: P
         page = await _open(browser, stage)
         stage.refuse = (503, {"Retry-After": "60"})
         await page.get_by_role("button", name="Start talking").click()
-        await _is(page, "full")
+        await shows(page, "full")
         await expect(page.get_by_text("The next try is in")).to_be_visible()
         await photograph(page, screenshots, "full")
         stage.refuse = (404, {})
         await page.get_by_role("button", name="Try now").click()
-        await _is(page, "link-expired")
+        await shows(page, "link-expired")
         await photograph(page, screenshots, "link-expired")
         stage.refuse = (500, {})
         await page.get_by_role("button", name="Try again").click()
-        await _is(page, "failed")
+        await shows(page, "failed")
         await photograph(page, screenshots, "failed")

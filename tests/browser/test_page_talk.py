@@ -8,20 +8,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
-from tests.browser.chrome import chrome
-from tests.browser.looks import photograph
+from tests.browser.looks import photograph, shows
 from tests.browser.stage import Stage
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90), pytest.mark.slow]
 
 START, END = "visavis.turn start", "visavis.turn end"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """One browser for all, with a beeping microphone."""
-    async with chrome() as one:
-        yield one
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -33,14 +25,10 @@ async def page(browser: Browser, stage: Stage) -> AsyncIterator[Page]:
     one.on("pageerror", lambda error: errors.append(str(error)))
     await one.goto(stage.url)
     await one.get_by_role("button", name="Start talking").press("Enter")
-    await _is(one, "your-turn")
+    await shows(one, "your-turn")
     yield one
     await one.close()
     assert errors == []
-
-
-async def _is(page: Page, state: str) -> None:
-    await expect(page.locator("body")).to_have_attribute("data-state", state, timeout=10_000)
 
 
 def _button(page: Page) -> Locator:
@@ -49,7 +37,7 @@ def _button(page: Page) -> Locator:
 
 async def _is_held(page: Page, held: bool) -> None:
     await expect(_button(page)).to_have_attribute("aria-pressed", str(held).lower())
-    await _is(page, "listening" if held else "your-turn")
+    await shows(page, "listening" if held else "your-turn")
 
 
 async def _called(stage: Stage, *calls: str) -> None:
@@ -131,17 +119,17 @@ async def test_without_a_microphone_there_is_nothing_to_hold(page: Page, stage: 
     await page.keyboard.down("Space")
     await _is_held(page, True)
     await page.get_by_role("button", name="Microphone").click()
-    await _is(page, "microphone-off")
+    await shows(page, "microphone-off")
     await expect(_button(page)).to_be_disabled()
     await _called(stage, START, END)
     await page.get_by_role("button", name="Microphone").click()
-    await _is(page, "your-turn")
+    await shows(page, "your-turn")
     await expect(_button(page)).to_be_enabled()
 
 
 async def test_the_avatar_may_be_interrupted_by_holding(page: Page, stage: Stage) -> None:
     await stage.puppet.be("speaking")
-    await _is(page, "speaking")
+    await shows(page, "speaking")
     await page.keyboard.down("Space")
     await _called(stage, START)
     await expect(page.get_by_role("status").first).to_have_text("Speaking")
@@ -168,7 +156,7 @@ async def test_a_session_that_listens_by_itself_has_no_such_button(
     page = await browser.new_page()
     await page.goto(stage.url)
     await page.get_by_role("button", name="Start talking").click()
-    await _is(page, "listening")
+    await shows(page, "listening")
     await expect(_button(page)).to_be_hidden()
     await expect(page.get_by_role("button", name="Microphone")).to_be_focused()
     await page.close()

@@ -63,12 +63,14 @@ def main() -> None:
             partial(_identity, settings),
             instance=f"{socket.gethostname()}-{os.getpid()}",
             lease_times=LeaseTimes(settings.lease_s),
-            timing=Timing(speculations_a_session=0) if settings.stateful_model else Timing(),
+            timing=Timing(stateful_model=settings.stateful_model),
         )
         try:
             await Worker(hall, settings.slots).run(stopping)
         finally:
             await admin.aclose()
+            if smart_turn:
+                smart_turn.close()
 
     lifecycle.run("egress", settings, serve)
 
@@ -107,7 +109,6 @@ def _parts(
         avatar_id = spec.resolved.avatar_id or settings.spatius_avatar_id
         return SpatiusAvatar(_account(settings), avatar_id, place, on_lost)
 
-    asks_model_early = not settings.stateful_model
     ends = spec.resolved.avatar_fallback == api.AVATAR_FALLBACK_END
     return Parts(
         bus=bus,
@@ -119,7 +120,7 @@ def _parts(
         make_avatar=face if settings.avatar == "spatius" else voice_alone,
         fallback=None if ends else voice_alone,
         evict_others=lambda: admin.evict_avatars(sid, keep=publisher),
-        text_scorer=BusTextScorer(bus) if asks_model_early and settings.text_scorer else None,
+        text_scorer=BusTextScorer(bus) if settings.text_scorer else None,
         sound_scorer=listening.turn_end,
     )
 

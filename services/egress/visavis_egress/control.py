@@ -26,11 +26,11 @@ class Control:
         session_id: str,
         feed: Callable[[on.Event], None],
         over: "asyncio.Future[Any]",
-        answering: Callable[[], int | None],
+        stoppable: Callable[[], int | None],
         bind: Callable[[str], None],
     ) -> None:
         self._bus, self._id, self._feed = bus, session_id, feed
-        self._over, self._answering, self._bind = over, answering, bind
+        self._over, self._stoppable, self._bind = over, stoppable, bind
         self._looked_at = 0
         self._turns: dict[str, asyncio.Future[int]] = {}
 
@@ -101,7 +101,7 @@ class Control:
         return pb.ControlReply(turn=committed.result())
 
     def _interrupt(self) -> pb.ControlReply:
-        turn = self._answering()
+        turn = self._stoppable()
         self._feed(on.InterruptRequested())
         if self._over.done():
             return _refused("UNAVAILABLE", "the session is being handed on")

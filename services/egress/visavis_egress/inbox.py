@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
+from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis_egress import records
 from visavis_egress.conversation import events as on
 from visavis_egress.waste import Waste
@@ -17,10 +19,15 @@ class Inbox:
     """Turns messages of one session into events. What is not for this holder is dropped here."""
 
     def __init__(
-        self, bus: Bus, session_id: str, generation: int, feed: Callable[[on.Event], None]
+        self,
+        bus: Bus,
+        session_id: str,
+        generation: int,
+        feed: Callable[[on.Event], None],
+        waste: Waste,
     ) -> None:
         self._bus, self._id, self._generation, self._feed = bus, session_id, generation, feed
-        self.waste = Waste()
+        self._waste = waste
 
     async def subscribe(self) -> list[Subscription]:
         """Begin to listen. A delivery is a hint at speed; `look_up` is what can be relied on."""
@@ -45,7 +52,6 @@ class Inbox:
     def _on_message(self, message: Message) -> None:
         try:
             events = self._events(message)
-            records.account(message, self.waste)
         except DecodeError:
             logger.warning("session.malformed", session=self._id, subject=message.subject)
             return
@@ -53,13 +59,32 @@ class Inbox:
             self._feed(event)
 
     def _events(self, message: Message) -> list[on.Event]:
+        """What a message tells; how long its engine took goes to the account."""
         kind, stage = message.subject.split(".")[1:3]
         if kind == "speech":
-            return [records.speech(message.data)]
+            piece = pb.Speech.FromString(message.data)
+            if piece.HasField("end"):
+                self._waste.spoken(piece.address.epoch, piece.sentence, _seconds(piece.end.took))
+            return [records.speech(piece)]
+        if kind == "partial":
+            part = pb.PartialTranscript.FromString(message.data)
+            return [records.heard_part(part)] if self._is_ours(part.address) else []
         if stage == "llm":
-            return records.generated_result(message.data)
+            generated = pb.GenerateResult.FromString(message.data)
+            self._waste.generated(generated.address.epoch, _seconds(generated.took))
+            return records.generated_result(generated)
         if stage == "tts":
-            return [records.spoken_result(message.data)]
-        read = records.heard_part if kind == "partial" else records.heard_result
-        event = read(message.data, self._generation)
-        return [event] if event else []
+            return [records.spoken_result(pb.SynthesizeResult.FromString(message.data))]
+        heard = pb.TranscribeResult.FromString(message.data)
+        if not self._is_ours(heard.address):
+            return []
+        self._waste.recognised(heard.revision, _seconds(heard.took))
+        return [records.heard_result(heard)]
+
+    def _is_ours(self, address: pb.Address) -> bool:
+        """Revisions are matched by the holder; epochs contain it."""
+        return address.generation == self._generation
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.ToTimedelta().total_seconds()

@@ -16,6 +16,7 @@ from livekit import rtc
 from livekit.rtc.participant import UnpublishTrackError
 
 from visavis_egress import telemetry
+from visavis_egress.ending import ended
 from visavis_egress.errors import RoomUnavailable
 from visavis_egress.livekit_captions import Captions
 from visavis_egress.livekit_stats import reception
@@ -145,9 +146,8 @@ class LiveKitRoom:
         self._closing = True
         if self._microphone:
             await self._microphone.aclose()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._endings, return_exceptions=True)
+        await ended(self._tasks)
+        await asyncio.gather(*self._endings, return_exceptions=True)
         if self._voice:
             if self._room.isconnected():
                 # In a room that was just deleted the SDK's answer never comes (tried, 1.2.1).

@@ -7,7 +7,8 @@ and reflected at both ends, eight decades below the loudest band cut off.
 import numpy as np
 from numpy.typing import NDArray
 
-RATE_HZ = 16_000
+from visavis_runtime.subjects import ASR_RATE_HZ
+
 BANDS, _WINDOW, _HOP = 80, 400, 160
 _LINEAR_HZ = 200 / 3
 _KNEE_HZ, _KNEE_MEL, _STEP = 1000.0, 15.0, np.log(6.4) / 27
@@ -32,9 +33,9 @@ def _hertz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _filters() -> NDArray[np.float64]:
     """(80, 201): a triangle between the neighbours of each centre, of the same area each."""
-    top = _KNEE_MEL + np.log(RATE_HZ / 2 / _KNEE_HZ) / _STEP
+    top = _KNEE_MEL + np.log(ASR_RATE_HZ / 2 / _KNEE_HZ) / _STEP
     edges = _hertz(np.linspace(0, top, BANDS + 2))
-    bins = np.linspace(0, RATE_HZ / 2, _WINDOW // 2 + 1)
+    bins = np.linspace(0, ASR_RATE_HZ / 2, _WINDOW // 2 + 1)
     left, centre, right = (part[:, None] for part in (edges[:-2], edges[1:-1], edges[2:]))
     rising = (bins - left) / (centre - left)
     falling = (right - bins) / (right - centre)

@@ -26,9 +26,7 @@ from visavis_egress.room import (
     TurnEndAsked,
     TurnStartAsked,
 )
-from visavis_egress.waste import Waste
 from visavis_runtime import subjects
-from visavis_runtime.bus import Message
 
 ORIGINS = {
     do.Origin.GREETING: api.TurnEvent.ORIGIN_GREETING,
@@ -186,27 +184,20 @@ def _duration(seconds: float) -> Duration:
     return duration
 
 
-def heard_result(data: bytes, generation: int) -> on.Event | None:
-    """A recognition result as an event; None when it is another holder's."""
-    result = pb.TranscribeResult.FromString(data)
-    if result.address.generation != generation:
-        return None
+def heard_result(result: pb.TranscribeResult) -> on.Event:
+    """A recognition result as an event."""
     if result.HasField("error"):
         return on.TranscribeFailed(result.revision, result.error.code)
     return on.Transcribed(result.revision, result.text, result.confidence)
 
 
-def heard_part(data: bytes, generation: int) -> on.Event | None:
-    """What was said so far as an event; None when it is another holder's."""
-    part = pb.PartialTranscript.FromString(data)
-    if part.address.generation != generation:
-        return None
+def heard_part(part: pb.PartialTranscript) -> on.Event:
+    """What was said so far as an event."""
     return on.PartlyTranscribed(part.revision, part.text)
 
 
-def generated_result(data: bytes) -> list[on.Event]:
+def generated_result(result: pb.GenerateResult) -> list[on.Event]:
     """A generation result as events: what there is of the answer, then why there is no more."""
-    result = pb.GenerateResult.FromString(data)
     epoch = result.address.epoch
     out: list[on.Event] = []
     if result.sentences or not result.HasField("error"):
@@ -217,15 +208,13 @@ def generated_result(data: bytes) -> list[on.Event]:
     return out
 
 
-def spoken_result(data: bytes) -> on.Event:
+def spoken_result(result: pb.SynthesizeResult) -> on.Event:
     """A failed synthesis as an event."""
-    result = pb.SynthesizeResult.FromString(data)
     return on.SynthesizeFailed(result.address.epoch, result.sentence, result.error.code)
 
 
-def speech(data: bytes) -> on.Event:
+def speech(piece: pb.Speech) -> on.Event:
     """A piece of speech as an event; a failed synthesis when it is not in the bus' format."""
-    piece = pb.Speech.FromString(data)
     epoch = piece.address.epoch
     if piece.WhichOneof("piece") == "end":
         return on.SpeechEnded(epoch, piece.sentence, piece.end.samples)
@@ -238,28 +227,3 @@ def speech(data: bytes) -> on.Event:
 def room_fact(event: RoomEvent) -> on.Event:
     """What happened in the room, as the conversation sees it."""
     return _ROOM_FACTS[type(event)](event)
-
-
-_MOST_OF_AN_END_MARK = 500
-"""Bytes; what is longer is sound, and there are ten of those a second."""
-
-
-def account(message: Message, waste: Waste) -> None:
-    """Note how long an engine took for a result. Raises DecodeError."""
-    kind, stage = message.subject.split(".")[1:3]
-    if kind == "speech":
-        if len(message.data) > _MOST_OF_AN_END_MARK:
-            return
-        piece = pb.Speech.FromString(message.data)
-        if piece.HasField("end"):
-            waste.spoken(piece.address.epoch, piece.sentence, _seconds(piece.end.took))
-    elif stage == "llm":
-        generated = pb.GenerateResult.FromString(message.data)
-        waste.generated(generated.address.epoch, _seconds(generated.took))
-    elif kind == "result" and stage == "asr":
-        heard = pb.TranscribeResult.FromString(message.data)
-        waste.recognised(heard.revision, _seconds(heard.took))
-
-
-def _seconds(duration: Duration) -> float:
-    return duration.ToTimedelta().total_seconds()

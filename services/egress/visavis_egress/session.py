@@ -32,6 +32,7 @@ from visavis_egress.scorers import SoundScorer, TextScorer
 from visavis_egress.scoring import Scoring
 from visavis_egress.seat import MakeAvatar, Seat
 from visavis_egress.vad import WINDOW_BYTES, VoiceDetector
+from visavis_egress.waste import Waste
 from visavis_egress.works import Works
 from visavis_runtime import log
 from visavis_runtime.bus import Bus
@@ -73,14 +74,16 @@ class Session:
         self.is_replaced = False
         self._conversation = conversation
         self._id = parts.lease.session_id
-        self._inbox = Inbox(self._bus, self._id, parts.lease.generation, self.feed)
+        self._waste = Waste()
+        generation = parts.lease.generation
+        self._inbox = Inbox(self._bus, self._id, generation, self.feed, self._waste)
         self._scoring = Scoring(self._id, parts.text_scorer, parts.sound_scorer, self.feed)
         self._microphone = bytearray()
         self._tasks: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        answering, bind = (lambda: conversation.stoppable), self._room.bind
-        self.control = Control(self._bus, self._id, self.feed, self._over, answering, bind)
-        self._log = logger.bind(session=self._id, generation=parts.lease.generation)
+        stoppable, bind = (lambda: conversation.stoppable), self._room.bind
+        self.control = Control(self._bus, self._id, self.feed, self._over, stoppable, bind)
+        self._log = logger.bind(session=self._id, generation=generation)
         self._writes = Lane("journal", self._on_write_error, self._crash)
         self._shows = Lane("room", self._on_room_error)
         self._voice = Lane("avatar", self._on_room_error)
@@ -103,7 +106,7 @@ class Session:
             do.RecordResumed: lambda command: self._record(records.resumed(command)),
             do.RecordPhraseOff: lambda command: self._record(records.phrase_off(command)),
             do.RecordError: self._error,
-            do.CountSpeculation: self._inbox.waste.judged,
+            do.CountSpeculation: self._waste.judged,
             do.SetState: self._show_state,
             do.UserCaption: lambda c: self._show(
                 lambda: self._room.show_user_words(c.segment, c.text, final=c.final)
@@ -222,7 +225,7 @@ class Session:
             kind, event, message_id=message_id, beside=records.beside(command)
         )
         if command.origin is do.Origin.SPEECH:
-            self._inbox.waste.turn_committed()
+            self._waste.turn_committed()
         self._log.info("turn.committed", turn=command.turn, origin=command.origin.name.lower())
         turn = command.turn
         if receipt.duplicate and command.request_id:

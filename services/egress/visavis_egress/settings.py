@@ -52,7 +52,7 @@ class Settings(ServiceSettings):
     sound_scorer: bool = Field(True, validation_alias="VISAVIS_SOUND_SCORER")
     """Ask smart-turn (in this process, 50 ms of computing a pause) the same about the sound."""
     stateful_model: bool = Field(False, validation_alias="VISAVIS_STATEFUL_MODEL")
-    """The language model acts or remembers: it is asked only for turns that are over and stored."""
+    """The language model acts or remembers: it is shown no words before their turn is stored."""
 
     @model_validator(mode="after")
     def _avatar_is_complete(self) -> "Settings":

@@ -16,14 +16,15 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from visavis_egress.mel import RATE_HZ, log_mel
+from visavis_egress.mel import log_mel
 from visavis_egress.telemetry import SCORE_SECONDS
 from visavis_runtime import log
+from visavis_runtime.subjects import ASR_RATE_HZ
 
 logger = log.get(__name__)
 
 _SHA256 = "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f"
-_SAMPLES = 8 * RATE_HZ
+_SAMPLES = 8 * ASR_RATE_HZ
 _VARIANCE_FLOOR = 1e-7
 MAX_WAITING = 3
 """Scores asked for at once in the process, the running one among them: each takes about 50 ms."""

@@ -5,13 +5,11 @@ import time
 from google.protobuf.message import DecodeError
 
 from visavis.pipeline.v1 import pipeline_pb2 as pb
+from visavis_egress.conversation.config import SCORE_TIMEOUT_S
 from visavis_egress.telemetry import SCORE_SECONDS
 from visavis_runtime import subjects
 from visavis_runtime.bus import Bus
 from visavis_runtime.errors import BusError, NobodyThere
-
-TIMEOUT_S = 0.3
-"""A score that comes later decides nothing: the turn's shortest wait is over."""
 
 
 class BusTextScorer:
@@ -29,7 +27,7 @@ class BusTextScorer:
         reply, outcome = None, "scored"
         try:
             data = await self._bus.request(
-                subjects.score(session_id), request.SerializeToString(), timeout_s=TIMEOUT_S
+                subjects.score(session_id), request.SerializeToString(), timeout_s=SCORE_TIMEOUT_S
             )
             reply = pb.ScoreReply.FromString(data)
             outcome = reply.error.code.lower() or outcome

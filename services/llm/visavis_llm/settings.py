@@ -32,7 +32,8 @@ class Settings(ServiceSettings):
     score_slots: int = Field(4, validation_alias="VISAVIS_LLM_SCORE_SLOTS", ge=0, le=256)
     """Questions whether a person has finished, asked of the model at once; more are turned away at
     once, and 0 answers none. They do not wait for answers in progress and are not counted in
-    `slots`: the server needs this much room beside them."""
+    `slots`: the server needs room beside them (the embedded one has a place for one at a time,
+    which a question holds for some ten milliseconds)."""
     keepalive_connections: int = Field(
         0, validation_alias="VISAVIS_LLM_KEEPALIVE_CONNECTIONS", ge=0, le=256
     )

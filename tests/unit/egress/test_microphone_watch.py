@@ -7,8 +7,9 @@ import pytest
 
 from tests.support.waiting import until
 from visavis_egress import microphone_watch
+from visavis_egress.conversation.config import STALL_S
 from visavis_egress.errors import RoomUnavailable
-from visavis_egress.microphone_watch import LOOK_S, STALL_S, Reception, StallDetector, watch
+from visavis_egress.microphone_watch import LOOK_S, Reception, StallDetector, watch
 from visavis_egress.room import MicrophoneFlows, MicrophoneStalled, RoomEvent
 
 SAMPLES = round(48_000 * LOOK_S)

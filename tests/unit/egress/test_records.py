@@ -1,15 +1,13 @@
-"""Commands to messages, messages to events, and the inbox between the bus and the conversation."""
+"""Commands to messages, messages to events, and what is asked of the stages."""
 
 import pytest
 
-from tests.support.memory_bus import MemoryBus, MemoryServer
-from tests.support.waiting import until
+from tests.support.memory_bus import MemoryServer
 from visavis.pipeline.v1 import pipeline_pb2 as pb
 from visavis.session.v1 import session_pb2 as api
 from visavis_egress import records
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
-from visavis_egress.inbox import Inbox
 from visavis_egress.works import Works
 from visavis_runtime import subjects
 from visavis_runtime.errors import BusUnavailable
@@ -66,7 +64,7 @@ def _generated(*sentences: str, complete: bool = False, error: bool = False) -> 
     result = pb.GenerateResult(address=ADDRESS, sentences=sentences, complete=complete)
     if error:
         result.error.CopyFrom(BROKEN)
-    return records.generated_result(result.SerializeToString())
+    return records.generated_result(result)
 
 
 def test_results_of_generation() -> None:
@@ -79,23 +77,21 @@ def test_results_of_generation() -> None:
     assert _generated("A.", error=True) == [on.SentencesReady(EPOCH, ("A.",), False), failed]
 
 
-def test_results_of_recognition_are_told_by_their_generation() -> None:
+def test_results_of_recognition() -> None:
     result = pb.TranscribeResult(address=ADDRESS, revision=2, text="Hi.", confidence=0.75)
-    assert records.heard_result(result.SerializeToString(), 3) == on.Transcribed(2, "Hi.", 0.75)
-    assert records.heard_result(result.SerializeToString(), 4) is None
+    assert records.heard_result(result) == on.Transcribed(2, "Hi.", 0.75)
     result.error.CopyFrom(BROKEN)
-    assert records.heard_result(result.SerializeToString(), 3) == on.TranscribeFailed(2, "BROKEN")
+    assert records.heard_result(result) == on.TranscribeFailed(2, "BROKEN")
 
 
-def test_words_so_far_are_told_by_their_generation() -> None:
-    part = pb.PartialTranscript(address=ADDRESS, revision=2, text="Hi the").SerializeToString()
-    assert records.heard_part(part, 3) == on.PartlyTranscribed(2, "Hi the")
-    assert records.heard_part(part, 2) is None
+def test_words_so_far() -> None:
+    part = pb.PartialTranscript(address=ADDRESS, revision=2, text="Hi the")
+    assert records.heard_part(part) == on.PartlyTranscribed(2, "Hi the")
 
 
 def _chunk(rate_hz: int = 24_000, pcm: bytes = b"abcd") -> on.Event:
     chunk = pb.SpeechChunk(sample_offset=7, sample_rate_hz=rate_hz, pcm=pcm)
-    return records.speech(pb.Speech(address=ADDRESS, sentence=1, chunk=chunk).SerializeToString())
+    return records.speech(pb.Speech(address=ADDRESS, sentence=1, chunk=chunk))
 
 
 def test_pieces_of_speech() -> None:
@@ -104,19 +100,17 @@ def test_pieces_of_speech() -> None:
     assert _chunk(rate_hz=16_000) == wrong
     assert _chunk(pcm=b"odd") == wrong
     end = pb.Speech(address=ADDRESS, sentence=1, end=pb.SpeechEnd(chunks=1, samples=2400))
-    assert records.speech(end.SerializeToString()) == on.SpeechEnded(EPOCH, 1, 2400)
+    assert records.speech(end) == on.SpeechEnded(EPOCH, 1, 2400)
     failed = pb.SynthesizeResult(address=ADDRESS, sentence=1, error=BROKEN)
-    assert records.spoken_result(failed.SerializeToString()) == on.SynthesizeFailed(
-        EPOCH, 1, "BROKEN"
-    )
+    assert records.spoken_result(failed) == on.SynthesizeFailed(EPOCH, 1, "BROKEN")
 
 
 # What is asked of the stages
 
 
 @pytest.fixture
-def works(bus: MemoryBus) -> Works:
-    return Works(bus, SID, 3, pb.ResolvedCharacter(language="en"))
+def works(server: MemoryServer) -> Works:
+    return Works(server.connect(), SID, 3, pb.ResolvedCharacter(language="en"))
 
 
 def _asked(server: MemoryServer, stage: str) -> list[bytes]:
@@ -150,91 +144,3 @@ async def test_an_answer_is_asked_for_with_what_is_known_of_its_turn(
     await works.generate(do.Generate(1, EPOCH, (("user", "Why?"),), speculative=speculative))
     (asked,) = (pb.GenerateWork.FromString(data) for data in _asked(server, "llm"))
     assert (asked.speculative, asked.address.epoch) == (speculative, EPOCH)
-
-
-# The inbox
-
-
-@pytest.fixture
-def heard() -> list[on.Event]:
-    return []
-
-
-@pytest.fixture
-def bus(server: MemoryServer) -> MemoryBus:
-    return server.connect()
-
-
-@pytest.fixture
-def inbox(bus: MemoryBus, heard: list[on.Event]) -> Inbox:
-    return Inbox(bus, SID, 3, heard.append)
-
-
-TEXT = pb.TranscribeResult(address=ADDRESS, revision=1, text="Hi.").SerializeToString()
-SENTENCES = pb.GenerateResult(address=ADDRESS, sentences=["A."]).SerializeToString()
-SILENT = pb.SynthesizeResult(address=ADDRESS, error=BROKEN).SerializeToString()
-SOUND = pb.Speech(address=ADDRESS, end=pb.SpeechEnd(samples=1)).SerializeToString()
-PART = pb.PartialTranscript(address=ADDRESS, revision=1, text="H").SerializeToString()
-ALL = [
-    on.Transcribed(1, "Hi."),
-    on.SentencesReady(EPOCH, ("A.",), False),
-    on.SynthesizeFailed(EPOCH, 0, "BROKEN"),
-    on.SpeechEnded(EPOCH, 0, 1),
-    on.PartlyTranscribed(1, "H"),
-]
-SUBJECTS = (
-    *(subjects.result(stage, SID) for stage in ("asr", "llm", "tts")),
-    subjects.speech(SID),
-    subjects.partial_transcript(SID),
-)
-
-
-async def test_everything_of_the_session_arrives_and_nothing_else(
-    bus: MemoryBus, inbox: Inbox, heard: list[on.Event]
-) -> None:
-    listening = await inbox.subscribe()
-    for subject, data in zip(SUBJECTS, (TEXT, SENTENCES, SILENT, SOUND, PART), strict=True):
-        await bus.publish(subject, data)
-        await bus.publish(subject.replace(SID, "01J00000000000000000000001"), data)
-    await until(lambda: len(heard) >= 5, "five events")
-    assert heard == ALL
-    for one in listening:
-        await one.aclose()
-    await bus.publish(SUBJECTS[0], TEXT)
-    assert heard == ALL
-
-
-@pytest.mark.parametrize("data", [b"\xff\xff\xff", b"\x0a\x05abc", b"", b"\x00" * 100])
-async def test_malformed_bytes_are_dropped(
-    bus: MemoryBus, inbox: Inbox, heard: list[on.Event], data: bytes
-) -> None:
-    await inbox.subscribe()
-    for subject in SUBJECTS:
-        await bus.publish(subject, data)
-    await bus.publish(SUBJECTS[1], SENTENCES)
-    await until(lambda: ALL[1] in heard, "the good one")
-    # An empty message is well formed: it belongs to no epoch, so the conversation drops it.
-    rest = [event for event in heard if event != ALL[1]]
-    assert all(getattr(event, "epoch", None) == 0 for event in rest), rest
-
-
-async def test_what_was_missed_is_looked_up(
-    bus: MemoryBus, inbox: Inbox, heard: list[on.Event]
-) -> None:
-    await inbox.look_up()
-    assert not heard
-    await bus.store(SUBJECTS[0], TEXT)
-    for sentences in (["A."], ["A.", "B."]):
-        result = pb.GenerateResult(address=ADDRESS, sentences=sentences)
-        await bus.store(SUBJECTS[1], result.SerializeToString())
-    await inbox.look_up()
-    assert heard == [ALL[0], on.SentencesReady(EPOCH, ("A.", "B."), False)]
-
-
-async def test_speech_is_repaired_from_the_stream(
-    bus: MemoryBus, inbox: Inbox, heard: list[on.Event]
-) -> None:
-    await bus.store(SUBJECTS[3], SOUND)
-    await bus.store(SUBJECTS[3], b"\xff\xff")
-    await inbox.repair_speech()
-    assert heard == [ALL[3]]

@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.memory_bus import MemoryBus
 from visavis.pipeline.v1 import pipeline_pb2 as pb
-from visavis_egress.text_scorer import TIMEOUT_S, BusTextScorer
+from visavis_egress.conversation.config import SCORE_TIMEOUT_S
+from visavis_egress.text_scorer import BusTextScorer
 from visavis_runtime import subjects
 from visavis_runtime.bus import Message
 
@@ -63,7 +64,7 @@ async def test_no_score_is_none_in_time(answer: Answer) -> None:
     await bus.serve(subjects.score("*"), answer)
     asked_at = time.monotonic()
     assert await _score(bus) is None
-    assert time.monotonic() - asked_at < TIMEOUT_S + 0.3
+    assert time.monotonic() - asked_at < SCORE_TIMEOUT_S + 0.3
 
 
 async def test_nobody_and_no_bus_are_none_at_once() -> None:
@@ -72,4 +73,4 @@ async def test_nobody_and_no_bus_are_none_at_once() -> None:
     assert await _score(bus) is None
     bus.server.down = True
     assert await _score(bus) is None
-    assert time.monotonic() - asked_at < TIMEOUT_S
+    assert time.monotonic() - asked_at < SCORE_TIMEOUT_S

@@ -55,3 +55,15 @@ def test_of_the_snapshots_of_a_turn_only_the_newest_was_of_use(account: Account)
     account.waste.turn_committed()
     account.waste.turn_committed()
     assert account.wasted("asr") == pytest.approx(0.5)
+
+
+def test_attempts_of_long_ago_are_not_kept(account: Account) -> None:
+    for epoch in range(1, 21):
+        account.waste.generated(epoch, 0.5)
+        account.waste.spoken(epoch, 0, 0.1)
+    account.waste.turn_committed()
+    account.waste.judged(CountSpeculation(12, Speculation.DROPPED))
+    assert account.wasted("llm") == account.wasted("tts") == 0
+    account.waste.judged(CountSpeculation(13, Speculation.DROPPED))
+    assert account.wasted("llm") == pytest.approx(0.5)
+    assert account.wasted("tts") == pytest.approx(0.1)

@@ -216,8 +216,9 @@ class Answer:
     @property
     def is_interruptible(self) -> bool:
         """Speech of the person may stop it now."""
-        is_whole = bool(self._protected) and self._protected >= len(self.input_text)
-        return not is_whole and len(self.heard) >= self._protected
+        if not self._protected:
+            return True
+        return self._protected < len(self.input_text) and len(self.heard) >= self._protected
 
     @property
     def rest_s(self) -> float:

@@ -9,6 +9,12 @@ RATE_OUT_HZ = SPEECH_RATE_HZ
 FRAME_S = 0.032
 """One voice-activity frame: 512 samples at 16 kHz."""
 
+STALL_S = 0.5
+"""Without packets for so long a microphone is stalled: in silence a sender with DTX sends one every
+0.4 s (measured: 0.45 s at most)."""
+SCORE_TIMEOUT_S = 0.3
+"""Nobody waits longer for the score of the words."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -27,7 +33,7 @@ class Timing:
     """The detector fires so late (Silero, measured): speech has lasted so much longer."""
     burst_gap_s: float = 0.35
     """Silence that separates two bursts of speech when counting towards a barge-in."""
-    stall_s: float = 0.5
+    stall_s: float = STALL_S
     """So much seemed to be silence before a microphone without packets was noticed."""
     partial_s: float = 0.5
     """Speech after which its words so far are asked for, for a caption."""
@@ -35,7 +41,7 @@ class Timing:
     """The same as a share of what there is to recognise: long speech is not sent twice a second."""
     sound_score_s: float = 0.2
     """Silence after which the sound is scored: the scorer was made for so much of it."""
-    score_timeout_s: float = 0.3
+    score_timeout_s: float = SCORE_TIMEOUT_S
     """A score that has not come by then is taken as absent."""
     hard_stop_s: float = 5.0
     """Silence after which a turn is over whatever the scores say."""
@@ -59,6 +65,8 @@ class Timing:
     server makes both late; and words that are going on need no answer yet."""
     speaks_on_s: float = 1.0
     """Further speech that voids what was begun on the words before it."""
+    stateful_model: bool = False
+    """The language model acts or remembers: it is shown no words before their turn is stored."""
     speculations_a_turn: int = 4
     speculations_a_session: int = 1000
     min_confidence: float = 0.4

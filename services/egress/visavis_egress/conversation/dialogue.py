@@ -170,11 +170,6 @@ class Dialogue:
     # Answers that are begun before their turn is over
 
     @property
-    def is_free(self) -> bool:
-        """Nothing is being said or waits to be: the next words are the next to be answered."""
-        return not self.has_work
-
-    @property
     def _basis(self) -> Basis:
         return self._history.entries, self._persona
 

@@ -41,7 +41,7 @@ class Drafting:
 
     @property
     def _may_begin(self) -> bool:
-        is_free = self._dialogue.is_free and not self._dialogue.draft
+        is_free = not (self._dialogue.has_work or self._dialogue.draft)
         is_within = (
             self._of_this_turn < self._timing.speculations_a_turn
             and self._of_this_session < self._timing.speculations_a_session

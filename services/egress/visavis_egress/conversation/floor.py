@@ -52,7 +52,7 @@ class Floor:
         answer = self._dialogue.answer
         if answer and answer.is_audible and self._first_sound_at is None:
             self._first_sound_at = now
-        if not answer or not self._is_speaking(now) or not self._may_stop(answer):
+        if not answer or not self._is_speaking(now) or not self.may_stop(answer):
             return []
         taking = self._recognition.taking
         spoken_s = self._ear.burst_s
@@ -67,7 +67,8 @@ class Floor:
             return []
         return self._dialogue.pause(now)
 
-    def _may_stop(self, answer: Answer) -> bool:
+    def may_stop(self, answer: Answer) -> bool:
+        """Speech of the person may stop it now."""
         return self._recognition.taking.interruptible and answer.is_interruptible
 
     def _is_guarded(self, now: float) -> bool:
@@ -98,7 +99,7 @@ class Floor:
         is_low = bool(
             answer
             and answer.is_audible
-            and self._may_stop(answer)
+            and self.may_stop(answer)
             and self._is_speaking(now)
             and self._ear.burst_s >= self._timing.duck_s
         )

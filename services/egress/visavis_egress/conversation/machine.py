@@ -106,11 +106,6 @@ class Conversation:
         return not (self._dialogue.is_busy or self._recognition.is_waiting)
 
     @property
-    def answering(self) -> int | None:
-        """The turn whose answer is running."""
-        return self._dialogue.answer.turn if self._dialogue.answer else None
-
-    @property
     def stoppable(self) -> int | None:
         """The turn whose answer would be stopped now: running, or paused and perhaps going on."""
         return self._dialogue.interrupted.turn if self._dialogue.interrupted else None
@@ -180,7 +175,7 @@ class Conversation:
         out += self._floor.advance(now)
         if failure := self._recognition.failure(now):
             out += self._not_understood(failure, now)
-        if heard := self._recognition.take(now):
+        if heard := self._recognition.take():
             out += self._answer(heard, now)
         if self._guess and self._recognition.is_idle:
             out.append(self._caption(""))  # it came to nothing
@@ -190,7 +185,9 @@ class Conversation:
         """The person is done: what was said becomes a turn, or nothing."""
         if self._floor.is_no_turn(heard):
             return []
-        out = self._dialogue.interrupt(now) if self._may_be_stopped else []
+        answer = self._dialogue.answer
+        may_stop = not answer or self._floor.may_stop(answer)
+        out = self._dialogue.interrupt(now) if may_stop else []
         if self._is_unsure(heard):
             self._has_asked_again = True
             return [*out, self._say(self._persona.pardon, now)]
@@ -198,11 +195,6 @@ class Conversation:
         anchors = Anchors(heard.speech_end_at, heard.endpoint_at, heard.transcript_at)
         turn = Turn(self._turn_number, Origin.SPEECH, heard.text, anchors)
         return out + self._user_said(turn)
-
-    @property
-    def _may_be_stopped(self) -> bool:
-        answer = self._dialogue.answer
-        return not answer or (self._recognition.taking.interruptible and answer.is_interruptible)
 
     def _is_unsure(self, heard: Heard) -> bool:
         is_low = 0 < heard.confidence < self._timing.min_confidence
@@ -345,8 +337,7 @@ class Conversation:
         return []
 
     def _on_turn_taking(self, event: on.TurnTakingChanged, _now: float) -> list[Command]:
-        if event.turn_taking != self._recognition.taking:
-            self._recognition.become(event.turn_taking)
+        self._recognition.become(event.turn_taking)
         return []
 
     def _on_committed(self, event: on.TurnCommitted, _now: float) -> list[Command]:

@@ -4,7 +4,7 @@ A snapshot is recognised at the first dip of the voice, before it is known wheth
 done; when the person goes on, it is void and the next dip makes another.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from visavis_egress.conversation import commands as do
 from visavis_egress.conversation import events as on
@@ -63,7 +63,10 @@ class Recognition:
 
     def become(self, taking: TurnTaking) -> None:
         """Take turns so from now on."""
-        was_manual, self.taking = self._ear.needs_press, taking
+        was_manual = self._ear.needs_press
+        # One rule for sessions and deployments: what is not stored is not shown to the model.
+        may_speculate = taking.speculation and not self._timing.stateful_model
+        self.taking = replace(taking, speculation=may_speculate)
         self._ear.needs_press = taking.manual
         if taking.manual and not was_manual:
             self.release()  # nobody lets go of a button that was not pressed
@@ -82,6 +85,11 @@ class Recognition:
         self._endpoint_at: float | None = None
 
     # What there is
+
+    @property
+    def _snapshots(self) -> list[_Snapshot]:
+        """All pieces of the utterance; the open one, if there is one, is the last."""
+        return [*self._parts, *([self._open] if self._open else [])]
 
     @property
     def is_waiting(self) -> bool:
@@ -103,7 +111,7 @@ class Recognition:
         """All that was said, while the newest snapshot is the whole of it; None: not known."""
         if self._open is None:
             return None
-        texts = [part.text for part in (*self._parts, self._open)]
+        texts = [snapshot.text for snapshot in self._snapshots]
         known = [text for text in texts if text is not None]
         return " ".join(filter(None, known)) if len(known) == len(texts) else None
 
@@ -130,8 +138,7 @@ class Recognition:
 
     def failure(self, now: float) -> str:
         """Why there will be no text; empty: nothing is known to be wrong."""
-        snapshots = (*self._parts, *([self._open] if self.is_decided and self._open else []))
-        for snapshot in snapshots:
+        for snapshot in self._snapshots if self.is_decided else self._parts:
             if snapshot.failure:
                 return snapshot.failure
             if snapshot.text is None and now - snapshot.asked_at >= self._timing.asr_timeout_s:
@@ -256,11 +263,9 @@ class Recognition:
         """Take in the words so far; False when the person is further than that."""
         if not self._partial or self._partial[0] != revision or self._open:
             return False
-        self._partial_text = " ".join(filter(None, (*self._part_texts(), text.strip())))
+        texts = (*(part.text for part in self._parts), text.strip())
+        self._partial_text = " ".join(filter(None, texts))
         return True
-
-    def _part_texts(self) -> list[str]:
-        return [part.text or "" for part in self._parts]
 
     def text_scored(self, revision: int, probability: float | None) -> None:
         """Take in what the words look like."""
@@ -273,10 +278,9 @@ class Recognition:
             self._open.sound_score = Score(False, probability)
 
     def _awaited(self, revision: int) -> _Snapshot | None:
-        snapshots = (*self._parts, *([self._open] if self._open else []))
-        return next((one for one in snapshots if one.revision == revision), None)
+        return next((one for one in self._snapshots if one.revision == revision), None)
 
-    def take(self, now: float) -> Heard | None:
+    def take(self) -> Heard | None:
         """The finished utterance, once; None while something of it is missing."""
         words, last = self.words, self._open
         if self._endpoint_at is None or words is None or last is None:
@@ -285,9 +289,9 @@ class Recognition:
             words,
             last.speech_end_at,
             self._endpoint_at,
-            max(one.text_at for one in (*self._parts, last)),
+            max(one.text_at for one in self._snapshots),
             self._ear.longest_burst_s,
-            min(one.confidence for one in (*self._parts, last)),
+            min(one.confidence for one in self._snapshots),
         )
         # The next utterance begins with no sound of this one.
         self.forget()

@@ -70,7 +70,7 @@ def test_thinking_and_speaking_have_bars_of_their_own(thinking_s: float, speakin
     thinking = stage_with(interrupt_thinking_after_s=thinking_s, interrupt_after_s=speaking_s)
     thinking.ask()
     thinking.voice(0.3)
-    assert thinking.brain.answering == (None if thinking_s < 0.4 else 1)
+    assert (thinking.brain.epoch == 0) is (thinking_s < 0.4)
     speaking = stage_with(interrupt_thinking_after_s=thinking_s, interrupt_after_s=speaking_s)
     speaking.speaking(WORDS)
     speaking.voice(0.3)
@@ -95,10 +95,10 @@ def test_while_thinking_another_number_of_words_is_needed() -> None:
     stage.ask()
     stage.voice(0.6)
     stage.feed(on.PartlyTranscribed(stage.last(do.Transcribe).revision, "Wait"))
-    assert stage.brain.answering == 1
+    assert stage.brain.epoch
     stage.voice(0.5)
     stage.feed(on.PartlyTranscribed(stage.last(do.Transcribe).revision, "Wait please"))
-    assert stage.brain.answering is None
+    assert not stage.brain.epoch
 
 
 @pytest.mark.parametrize("text", ["Mm-hm.", "Okay, sure.", "Ha ha ha.", ""])
@@ -195,7 +195,7 @@ def test_a_call_stops_what_is_about_to_go_on() -> None:
 def test_an_answer_that_was_paused_before_its_sound_goes_on_with_it(stage: Stage) -> None:
     stage.ask()
     stage.voice(0.4)
-    assert stage.brain.answering is None
+    assert not stage.brain.epoch
     assert not stage.all(do.StopAudio)
     pcm = stage.answer(WORDS)
     stage.silence(0.13)

@@ -286,7 +286,7 @@ def test_what_is_paused_can_still_be_stopped_by_a_call(stage: Stage) -> None:
     stage.speaking()
     stage.voice(0.5)
     stage.feed(on.PlaybackFinished(1.0, interrupted=True))
-    assert (stage.brain.answering, stage.brain.stoppable) == (None, 1)
+    assert (stage.brain.epoch, stage.brain.stoppable) == (0, 1)
     stage.feed(on.InterruptRequested())
     assert stage.brain.stoppable is None
     assert stage.last(do.RecordOutcome).interrupted

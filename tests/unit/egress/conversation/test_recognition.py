@@ -64,7 +64,7 @@ class Speaker:
         """The text comes, and whoever was asked thinks that it is all."""
         self.result(index, text)
         self.scores(index, 1.0, 1.0)
-        return self.recognition.take(self.now)
+        return self.recognition.take()
 
 
 @pytest.fixture
@@ -130,15 +130,15 @@ def test_the_first_dip_asks_for_the_whole_utterance_once(speaker: Speaker) -> No
     assert frames_of(speaker.asked[0].pcm)[0] == 0
     assert speaker.recognition.is_waiting
     assert not speaker.recognition.is_decided
-    assert speaker.recognition.take(speaker.now) is None
+    assert speaker.recognition.take() is None
     speaker.result(0, " Hello and ")
     speaker.pause(0.55)
-    heard = speaker.recognition.take(speaker.now)
+    heard = speaker.recognition.take()
     assert heard
     assert (heard.text, heard.speech_end_at) == ("Hello and", ended_at)
     assert heard.endpoint_at == pytest.approx(ended_at + TAKING.max_delay_s, abs=FRAME_S)
     assert heard.transcript_at == pytest.approx(ended_at + 2.0, abs=FRAME_S)
-    assert speaker.recognition.take(speaker.now) is None
+    assert speaker.recognition.take() is None
     assert speaker.recognition.is_idle
 
 
@@ -186,7 +186,7 @@ def test_a_text_is_as_sure_as_its_least_sure_part(speaker: Speaker) -> None:
     speaker.end()
     speaker.result(0, "part0", 0.3)
     speaker.result(1, "part1", 0.8)
-    heard = speaker.recognition.take(speaker.now)
+    heard = speaker.recognition.take()
     assert heard
     assert heard.confidence == 0.3
 
@@ -250,9 +250,9 @@ def test_parts_are_joined_in_order_whatever_the_order_of_results(
     speaker.end()
     assert len(speaker.asked) == 3
     for index in order:
-        assert speaker.recognition.take(speaker.now) is None
+        assert speaker.recognition.take() is None
         speaker.result(index, f"part{index}")
-    heard = speaker.recognition.take(speaker.now)
+    heard = speaker.recognition.take()
     assert heard
     assert heard.text == "part0 part1 part2"
     sent = [number for command in speaker.asked for number in frames_of(command.pcm)]

@@ -70,7 +70,7 @@ def test_the_text_at_the_dip_is_answered_at_once_and_says_so() -> None:
     ]
     assert not stage.all(do.Commit)
     assert stage.shows(do.State.LISTENING)
-    assert stage.brain.answering is None
+    assert not stage.brain.epoch
     assert stage.brain.epoch == 0
 
 

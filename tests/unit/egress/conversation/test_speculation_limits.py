@@ -66,6 +66,16 @@ def test_switched_off_nothing_is_begun() -> None:
     assert not stage.all(do.Generate)
 
 
+def test_a_model_that_acts_is_shown_nothing_early_whatever_a_session_wants() -> None:
+    stage = eager(dataclasses.replace(TIMING, stateful_model=True))
+    stage.feed(on.TurnTakingChanged(EAGER))
+    stage.decide(stage.say_so_far("What is it?"))
+    assert not stage.all(do.Generate)
+    assert not stage.all(do.ScoreText)
+    stage.feed(on.TurnCommitted(1))
+    assert not stage.last(do.Generate).speculative
+
+
 @pytest.mark.parametrize("before", [on.DrainRequested(), on.PersonLeft()])
 def test_nothing_is_begun_for_nobody(before: on.Event) -> None:
     stage = eager()

@@ -292,8 +292,8 @@ Global___SessionOverrides: _TypeAlias = SessionOverrides  # noqa: Y015
 @_typing.final
 class TurnTaking(_message.Message):
     """TurnTaking is how a session decides that the person is done, and what interrupts the avatar. An
-    unset field keeps the character's value, else that of the profile. Silence and speech are those
-    of the person.
+    unset field keeps the character's value in CreateSession, else it is the profile's. Silence and
+    speech are those of the person.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1005,8 +1005,9 @@ class SessionChanges(_message.Message):
     """Voice name, one the speech engine knows."""
     participant_identity: _builtins.str
     """Who is listened to from now on; everybody else in the room is ignored, the former person too,
-    whose token stays good. At most 64 characters; empty: `person-<session id>`. A running answer
-    and the conversation so far stay.
+    whose token stays good and who counts as having left. At most 64 characters; empty:
+    `person-<session id>`. A running answer and the conversation so far stay. Whoever is named has
+    60 s to come, like a person who left.
     """
     @_builtins.property
     def turn_taking(self) -> Global___TurnTaking:
