@@ -1,7 +1,6 @@
 /**
- * A conversation in a LiveKit room: session, state, captions, push-to-talk. No DOM: copy this file,
- * captions.ts and talk.ts into a page of your own, give it a `changed` callback, and draw what the
- * snapshot says.
+ * A conversation in a LiveKit room: session, state, captions, push-to-talk. No DOM: copy this one
+ * file into a page of your own, give it a `changed` callback, and draw what the snapshot says.
  */
 import {
   ConnectionError,
@@ -14,9 +13,8 @@ import {
   type LocalAudioTrack,
   type Participant,
   type Room,
+  type TextStreamReader,
 } from "livekit-client";
-import { Captions, type Caption } from "./captions.ts";
-import { PushToTalk, type Talk } from "./talk.ts";
 
 export type State =
   | "ready" | "connecting" | "listening" | "your-turn" | "thinking" | "speaking" | "reconnecting"
@@ -26,6 +24,16 @@ export type State =
 export type Connection =
   | "none" | "opening" | "open" | "lost" | "refused" | "full" | "failed" | "over";
 export type Microphone = "unasked" | "on" | "off" | "denied" | "missing";
+/** Whether the person says by a button when they speak, and whether they do. */
+export type Talk = "automatic" | "released" | "held";
+
+export interface Caption {
+  readonly id: string;
+  readonly who: "person" | "avatar";
+  readonly text: string;
+  /** False while more words, or better ones, may come. */
+  readonly final: boolean;
+}
 
 export interface Session {
   readonly serverUrl: string;
@@ -89,6 +97,97 @@ export function stateOf(
   if (microphone === "missing") return "no-microphone";
   if (microphone !== "on") return "microphone-off";
   return talk === "released" ? "your-turn" : "listening";
+}
+
+/** Captions in the order of their first word. */
+export class Captions {
+  private readonly bySegment = new Map<string, Caption>();
+
+  put(caption: Caption): void {
+    // What was recognised for good does not become a guess again.
+    if (this.bySegment.get(caption.id)?.final && !caption.final) return;
+    this.bySegment.set(caption.id, caption);
+  }
+
+  list(): Caption[] {
+    return [...this.bySegment.values()].filter((caption) => caption.text.trim() !== "");
+  }
+
+  clear(): void {
+    this.bySegment.clear();
+  }
+
+  /**
+   * One stream: a person's text so far as a whole, which replaces the one before, or an avatar's
+   * words as they are said. A whole one without words takes its segment back.
+   */
+  async read(reader: TextStreamReader, who: Caption["who"], changed: () => void): Promise<void> {
+    const id = reader.info.attributes?.["lk.segment_id"] ?? reader.info.id;
+    const isFinal = (): boolean => reader.info.attributes?.["lk.transcription_final"] !== "false";
+    let text = "";
+    try {
+      for await (const piece of reader) {
+        text += piece;
+        this.put({ id, who, text, final: false });
+        changed();
+      }
+      this.put({ id, who, text, final: isFinal() });
+    } catch {
+      // The sender left or came back anew: what was said stays, and nothing will be added.
+      if (text) this.put({ id, who, text, final: true });
+    }
+    changed();
+  }
+}
+
+/** Push-to-talk: the agent is told when the person begins to speak and when they are done. */
+export class PushToTalk {
+  now: Talk = "automatic";
+  /** The end of a turn that the agent could not be told. */
+  private owesEnd = false;
+  private telling: Promise<unknown> = Promise.resolve();
+
+  /** `call` tells the agent and says whether it has heard. */
+  constructor(
+    private readonly call: (payload: "start" | "end") => Promise<boolean>,
+    private readonly changed: () => void,
+  ) {}
+
+  /** A new session. */
+  begin(manual: boolean): void {
+    this.now = manual ? "released" : "automatic";
+    this.owesEnd = false;
+    this.telling = Promise.resolve();
+  }
+
+  /** Hold the button, or let it go. Nothing in a session that listens by itself. */
+  async hold(held: boolean): Promise<void> {
+    const wanted = held ? "held" : "released";
+    if (this.now === "automatic" || this.now === wanted) return;
+    this.now = wanted;
+    this.changed();
+    const isTold = await this.tell(held ? "start" : "end");
+    this.owesEnd = !held && !isTold;
+    if (held && !isTold && this.now === "held") {
+      // Nobody knows of it: the person must not speak into the void.
+      this.now = "released";
+      this.changed();
+    }
+  }
+
+  /** The connection is back. A turn whose end got lost would go on for ever. */
+  async settle(): Promise<void> {
+    if (!this.owesEnd) return;
+    this.owesEnd = false;
+    if (this.now === "released") this.owesEnd = !(await this.tell("end"));
+  }
+
+  /** One after the other: of two calls at once the second may arrive first (seen, 2.23.0). */
+  private tell(payload: "start" | "end"): Promise<boolean> {
+    const told = this.telling.then(() => this.call(payload));
+    this.telling = told;
+    return told;
+  }
 }
 
 export class Conversation {

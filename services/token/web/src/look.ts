@@ -1,7 +1,6 @@
 /** The page's elements, brought to what a snapshot says. */
 
-import type { Caption } from "./captions.ts";
-import type { Snapshot, State } from "./conversation.ts";
+import type { Caption, Snapshot, State } from "./conversation.ts";
 import { WORDS, againLabel, hintFor, noteFor, transcript } from "./words.ts";
 
 function element<E extends HTMLElement>(id: string): E {

@@ -2,10 +2,15 @@ import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import { test } from "node:test";
 import { ConnectionError, DisconnectReason, ParticipantKind, RoomEvent, type Room } from "livekit-client";
-import { Captions } from "../src/captions.ts";
 import {
-  Conversation, sentenceFor, sessionFrom, stateOf, QUIET_RECONNECT_MS,
-  type Options, type Snapshot,
+  Captions,
+  Conversation,
+  QUIET_RECONNECT_MS,
+  sentenceFor,
+  sessionFrom,
+  stateOf,
+  type Options,
+  type Snapshot,
 } from "../src/conversation.ts";
 
 const ANSWER = {
