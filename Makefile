@@ -9,12 +9,9 @@ BUF_VERSION := 1.75.0
 BIN := .venv/bin
 # Tools use the environment's own programs.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# Real time is mostly waiting, so both run at once.
-CONVERSATIONS := $(wildcard tests/e2e tests/chaos)
-BESIDE := $(wildcard tests/contract tests/integration tests/browser)
 SOURCES = $(wildcard services/*/visavis_* deploy/local deploy/nats proto/generate.py tests)
 
-.PHONY: help env setup demo check test test-containers eval-turns bench bench-peers unit format lock proto proto-check clean
+.PHONY: help env setup demo check test conversations beside test-containers eval-turns bench bench-peers unit format lock proto proto-check clean
 
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -38,11 +35,17 @@ check: env ## format, lint, types, fences, size budget, unit tests: under a minu
 	@$(BIN)/pytest -q tests/unit
 
 test: setup check ## everything that a laptop can run, real servers included: under 25 minutes
-	@echo "conversations in real time first; contract, integration and browser tests run beside them"
-	@log=$$(mktemp); trap 'rm -f $$log' EXIT; \
-	$(BIN)/pytest --durations=10 -p no:cacheprovider $(BESIDE) >$$log 2>&1 & beside=$$!; \
-	failed=0; $(BIN)/pytest --durations=10 $(CONVERSATIONS) || failed=1; \
-	wait $$beside || failed=1; cat $$log; exit $$failed
+	@echo "real time is mostly waiting: conversations, and beside them everything else"
+	@$(MAKE) -k -j2 conversations beside
+
+conversations:
+	@$(BIN)/pytest --durations=10 $(wildcard tests/e2e tests/chaos)
+
+# Told at its end, so that the two do not mix.
+beside:
+	@log=$$(mktemp); trap 'cat $$log; rm -f $$log' EXIT; \
+	$(BIN)/pytest --durations=10 -p no:cacheprovider \
+		$(wildcard tests/contract tests/integration tests/browser) >$$log 2>&1
 
 test-containers: env ## images, a conversation through the compose file; needs an engine
 	@$(BIN)/python -m tests.containers
